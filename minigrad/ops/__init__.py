@@ -1,0 +1,1 @@
+"""The primitives: arrays in, one array out, one derivative rule per input."""

@@ -1,0 +1,107 @@
+r"""Matrix products: matmul, and the fused affine map of a dense layer with its composed twin."""
+
+import math
+
+from minigrad.engine import Primitive, Variable
+from minigrad.errors import DTypeError, ShapeError
+from minigrad.ops.shape import broadcast_shape, permute, reshape, sum_array, sum_to
+
+
+def _transposed(x: Variable) -> Variable:
+    """The last two axes exchanged."""
+    n = x.array.ndim
+    return permute(x, dims=(*range(n - 2), n - 1, n - 2))
+
+
+class Product(Primitive):
+    """A primitive that refuses inputs of different element types: no silent copy of a matrix."""
+
+    def __call__(self, *inputs: Variable, **params) -> Variable:
+        first = inputs[0]
+        for x in inputs[1:]:
+            if isinstance(x, Variable) and x.array.dtype != first.array.dtype:
+                types = " and ".join(str(x.array.dtype) for x in inputs)
+                raise DTypeError(f"{self.name}: got {types}; expected one type. Use .to(dtype)")
+        return super().__call__(*inputs, **params)
+
+
+@Product
+def _matmul(a, b):
+    return a @ b
+
+
+_matmul.name = "matmul"
+_matmul.vjp(
+    lambda g, y, a, b: sum_to(_matmul(g, _transposed(b)), shape=a.shape),
+    lambda g, y, a, b: sum_to(_matmul(_transposed(a), g), shape=b.shape),
+)
+
+
+def matmul(a: Variable, b: Variable) -> Variable:
+    """y = a b: (…, n, k) @ (…, k, m) → (…, n, m), the leading axes broadcast.
+
+    A vector counts as a row on the left, as a column on the right, and that axis is dropped again.
+    Rules: ∂L/∂a = g bᵀ, ∂L/∂b = aᵀ g.
+
+    Raises ShapeError if the inner sizes differ, DTypeError if the element types do.
+    """
+    p, q = a.array.shape, b.array.shape
+    if not p or not q:
+        raise ShapeError(f"matmul: got shapes {p} and {q}; expected at least one axis each. Use *")
+    if p[-1] != q[-2 if len(q) > 1 else 0]:
+        raise ShapeError(
+            f"matmul: inner sizes differ: got {p} @ {q}: {p[-1]} and "
+            f"{q[-2 if len(q) > 1 else 0]}; expected them equal"
+        )
+    broadcast_shape("matmul", p[:-2], q[:-2])
+    if len(p) > 1 and len(q) > 1:
+        return _matmul(a, b)
+    row = a if len(p) > 1 else reshape(a, shape=(1, *p))
+    column = b if len(q) > 1 else reshape(b, shape=(*q, 1))
+    y = _matmul(row, column)
+    kept = list(y.array.shape)
+    if len(q) == 1:
+        del kept[-1]
+    if len(p) == 1:
+        del kept[-1 if len(q) == 1 else -2]
+    return reshape(y, shape=tuple(kept))
+
+
+@Product
+def _affine(x, weight, bias):
+    y = x @ weight.T
+    y += bias
+    return y
+
+
+_affine.name = "linear"
+_affine.vjp(
+    lambda g, y, x, weight, bias: _matmul(g, weight),
+    lambda g, y, x, weight, bias: _matmul(_transposed(g), x),
+    lambda g, y, x, weight, bias: sum_to(g, shape=bias.shape),
+)
+
+
+def linear(x: Variable, weight: Variable, bias: Variable | None = None) -> Variable:
+    """y = x Wᵀ + b: (…, in) → (…, out) with W (out, in) and b (out,).
+
+    Rules: ∂L/∂x = g W, ∂L/∂W = gᵀ x, ∂L/∂b = Σ g. `linear_composed` is its specification.
+
+    Raises ShapeError if x does not end in W's `in`, or b is not (out,).
+    """
+    shape, w = x.array.shape, weight.array.shape
+    if len(w) != 2 or not shape or shape[-1] != w[1]:
+        raise ShapeError(
+            f"linear: weight expects {w[-1]} input features, x has {shape[-1:] or 'none'}: "
+            f"x {shape}, weight {w}; expected x (…, in), weight (out, in)"
+        )
+    if bias is not None and bias.array.shape != w[:1]:
+        raise ShapeError(f"linear: bias: got shape {bias.array.shape}; expected {w[:1]}")
+    rows = x if len(shape) == 2 else reshape(x, shape=(math.prod(shape[:-1]), w[1]))
+    y = _matmul(rows, _transposed(weight)) if bias is None else _affine(rows, weight, bias)
+    return y if len(shape) == 2 else reshape(y, shape=(*shape[:-1], w[0]))
+
+
+def linear_composed(x: Variable, weight: Variable, bias: Variable) -> Variable:
+    """y = x Wᵀ + b from matmul and add: what `linear` must equal, derivatives included."""
+    return matmul(x, _transposed(weight)) + bias

@@ -1,0 +1,288 @@
+r"""Reductions: many entries to one, over the axes `dim` (None: all), and what is built on them.
+
+A reduction's gradient is spread back over the axes: `spread` is the adjoint of the sum.
+"""
+
+import math
+from typing import NamedTuple
+
+from minigrad.backend import array_module
+from minigrad.engine import Variable, primitive
+from minigrad.errors import ArgumentError, DTypeError, ShapeError
+from minigrad.ops.arithmetic import divide_or_zero, equal, subtract, where
+from minigrad.ops.elementwise import Unary, abs, exp, isfinite, sign, square
+from minigrad.ops.shape import Dim, axes, flip, getitem, keep_dims, reshape, spread, sum_array
+
+
+def _terms(op: str, shape: tuple[int, ...], dim: Dim) -> int:
+    return math.prod(shape[i] for i in axes(dim, len(shape), op))
+
+
+# ---------------------------------------------------------------- sums
+
+
+@primitive
+def sum(x, dim=None, keepdim=False):
+    """y = Σ x"""
+    return sum_array(x, axes(dim, x.ndim, "sum"), keepdim)
+
+
+@primitive
+def mean(x, dim=None, keepdim=False):
+    """y = (1/n) Σ x over n entries"""
+    if x.dtype.kind != "f":
+        raise DTypeError(f"mean: got {x.dtype}; expected a float type. Use .float()")
+    n = _terms("mean", x.shape, dim)
+    if n == 0:
+        raise ShapeError(f"mean: got shape {x.shape}, dim {dim}; expected at least one entry")
+    return sum_array(x, axes(dim, x.ndim, "mean"), keepdim) / n
+
+
+@primitive
+def cumsum(x, dim):
+    """y[i] = x[0] + … + x[i] along `dim`"""
+    return x.cumsum(axes(dim, x.ndim, "cumsum")[0] if x.ndim else None).reshape(x.shape)
+
+
+sum.vjp(lambda g, y, x, dim, keepdim: spread(g, x.shape, dim))
+mean.vjp(
+    lambda g, y, x, dim, keepdim: spread(g * (1.0 / _terms("mean", x.shape, dim)), x.shape, dim)
+)
+cumsum.vjp(lambda g, y, x, dim: flip(cumsum(flip(g, dims=dim), dim=dim), dims=dim))
+
+
+def var(
+    x: Variable, dim: Dim = None, unbiased: bool = True, keepdim: bool = False,
+    *, correction: int | None = None,
+) -> Variable:  # fmt: skip
+    """y = Σ (x - x̄)² / (n - correction), in two passes; correction 1 (unbiased) by default."""
+    correction = int(unbiased) if correction is None else correction
+    free = _terms("var", x.array.shape, dim) - correction
+    deviation = subtract(x, mean(x, dim=dim, keepdim=True))
+    return sum(square(deviation), dim=dim, keepdim=keepdim) / (free if free > 0 else math.nan)
+
+
+def std(
+    x: Variable, dim: Dim = None, unbiased: bool = True, keepdim: bool = False,
+    *, correction: int | None = None,
+) -> Variable:  # fmt: skip
+    """y = √var(x); its gradient is 0 where y = 0."""
+    return sqrt_or_zero(var(x, dim, unbiased, keepdim, correction=correction))
+
+
+@Unary
+def sqrt_or_zero(x):
+    """y = √x, with derivative 0 at 0: the root of a sum of squares at its smallest."""
+    return array_module(x).sqrt(x)
+
+
+sqrt_or_zero.vjp(lambda g, y, x: divide_or_zero(g, y * 2.0))
+
+# ---------------------------------------------------------------- norms
+
+
+@Unary
+def _euclid(x, dim, keepdim):
+    """√Σ x², scaled by the largest |x| so that no square overflows"""
+    xp = array_module(x)
+    axis = axes(dim, x.ndim, "norm")
+    largest = xp.abs(x).max(axis, keepdims=True, initial=0)
+    scale = xp.where((largest > 0) & xp.isfinite(largest), largest, 1).astype(x.dtype, copy=False)
+    y = scale * xp.sqrt(sum_array((x / scale) ** 2, axis, keepdims=True))
+    return y if keepdim else y.squeeze(axis)
+
+
+_euclid.name = "norm"
+_euclid.vjp(
+    lambda g, y, x, dim, keepdim: (
+        spread(g, x.shape, dim) * divide_or_zero(x, spread(y, x.shape, dim))
+    )
+)
+
+
+def norm(
+    x: Variable, p: float | str = 2, dim: Dim = None, keepdim: bool = False
+) -> Variable:
+    """‖x‖ₚ = (Σ |x|ᵖ)^(1/p); p = ∞ gives the largest |x|, 'fro' means p = 2.
+
+    Its gradient at x = 0 is 0.
+    """
+    if p in (2, "fro"):
+        return _euclid(x, dim=dim, keepdim=keepdim)
+    if p == math.inf:
+        return amax(abs(x), dim=dim, keepdim=keepdim)
+    if p == -math.inf:
+        return amin(abs(x), dim=dim, keepdim=keepdim)
+    if p == 1:
+        return sum(abs(x), dim=dim, keepdim=keepdim)
+    if not isinstance(p, (int, float)) or p <= 0:
+        raise ArgumentError(f"norm: p: got {p!r}; expected a positive number, inf, -inf or 'fro'")
+    return _p_norm(x, p=float(p), dim=dim, keepdim=keepdim)
+
+
+@Unary
+def _p_norm(x, p, dim, keepdim):
+    xp = array_module(x)
+    return sum_array(xp.abs(x) ** p, axes(dim, x.ndim, "norm"), keepdim) ** (1.0 / p)
+
+
+def _p_norm_rule(g, y, x, p, dim, keepdim):
+    """∂‖x‖ₚ/∂x = sign(x) (|x| / ‖x‖ₚ)ᵖ⁻¹"""
+    ratio = divide_or_zero(abs(x), spread(y, x.shape, dim))
+    return spread(g, x.shape, dim) * sign(x) * ratio ** (p - 1.0)
+
+
+_p_norm.name = "norm"
+_p_norm.vjp(_p_norm_rule)
+
+# ---------------------------------------------------------------- extremes
+
+
+class Extreme(NamedTuple):
+    """What `max` and `min` along an axis answer, as in PyTorch."""
+
+    values: Variable
+    indices: Variable
+
+
+@primitive
+def amax(x, dim=None, keepdim=False):
+    """y = max x; ties share the gradient evenly"""
+    return x.max(_nonempty("amax", x, dim), keepdims=keepdim)
+
+
+@primitive
+def amin(x, dim=None, keepdim=False):
+    """y = min x; ties share the gradient evenly"""
+    return x.min(_nonempty("amin", x, dim), keepdims=keepdim)
+
+
+@primitive
+def argmax(x, dim=None, keepdim=False):
+    """The place of the first largest entry along `dim`, or in the flattened x; no derivative."""
+    return _position(array_module(x).argmax, "argmax", x, dim, keepdim)
+
+
+@primitive
+def argmin(x, dim=None, keepdim=False):
+    """The place of the first smallest entry along `dim`, or in the flattened x; no derivative."""
+    return _position(array_module(x).argmin, "argmin", x, dim, keepdim)
+
+
+def _position(find, op, x, dim, keepdim):
+    axis = _nonempty(op, x, dim)
+    return find(x, axis=None if dim is None or not axis else axis[0], keepdims=keepdim)
+
+
+def _nonempty(op, x, dim):
+    axis = axes(dim, x.ndim, op)
+    if 0 in (x.shape[i] for i in axis):
+        raise ShapeError(f"{op}: got shape {x.shape}, dim {dim}; expected at least one entry")
+    return axis
+
+
+def _extreme_rule(g, y, x, dim, keepdim):
+    """g / k for each of the k entries that attain the extreme"""
+    ties = equal(x, spread(y, x.shape, dim))
+    share = keep_dims(g, x.shape, dim) / sum(ties, dim=dim, keepdim=True)
+    return share * ties
+
+
+amax.vjp(_extreme_rule)
+amin.vjp(_extreme_rule)
+
+
+def max(x: Variable, dim: int | None = None, keepdim: bool = False) -> Variable | Extreme:
+    """The largest entry; along `dim`, (values, indices), the gradient going to the indices."""
+    if dim is None:
+        return amax(x)
+    return _taken(x, argmax(x, dim=dim, keepdim=True), dim, keepdim)
+
+
+def min(x: Variable, dim: int | None = None, keepdim: bool = False) -> Variable | Extreme:
+    """The smallest entry; along `dim`, (values, indices), the gradient going to the indices."""
+    if dim is None:
+        return amin(x)
+    return _taken(x, argmin(x, dim=dim, keepdim=True), dim, keepdim)
+
+
+def _taken(x: Variable, where_: Variable, dim: int, keepdim: bool) -> Extreme:
+    """The entries of x at `where_` along `dim`, an index array of size 1 there."""
+    xp, shape = array_module(x.array), where_.array.shape
+    if not x.array.ndim:
+        return Extreme(x, where_)
+    (axis,) = axes(dim, x.array.ndim, "max")
+    index = [
+        xp.arange(n).reshape((-1,) + (1,) * (len(shape) - i - 1)) for i, n in enumerate(shape)
+    ]
+    index[axis] = where_.array
+    values = getitem(x, index=tuple(index))
+    if keepdim:
+        return Extreme(values, where_)
+    flat = shape[:axis] + shape[axis + 1 :]
+    return Extreme(reshape(values, shape=flat), reshape(where_, shape=flat))
+
+
+# ---------------------------------------------------------------- exponentials, normalised
+
+
+def _shift(x, axis):
+    """The largest entry, 0 where it is infinite: what can be subtracted before exp"""
+    xp = array_module(x)
+    largest = x.max(axis, keepdims=True)
+    return xp.where(xp.isfinite(largest), largest, 0).astype(x.dtype, copy=False)
+
+
+@Unary
+def logsumexp(x, dim, keepdim=False):
+    """y = ln Σ eˣ = m + ln Σ eˣ⁻ᵐ with m = max x; -∞ if all are -∞, with gradient 0"""
+    xp = array_module(x)
+    axis = _nonempty("logsumexp", x, dim)
+    m = _shift(x, axis)
+    total = sum_array(xp.exp(x - m), axis, keepdims=True)
+    y = xp.where(total > 0, m + xp.log(xp.where(total > 0, total, 1)), -xp.inf)
+    return (y if keepdim else y.squeeze(axis)).astype(x.dtype, copy=False)
+
+
+@Unary
+def softmax(x, dim):
+    """y = eˣ / Σ eˣ, from eˣ⁻ᵐ with m = max x"""
+    axis = _nonempty("softmax", x, dim)
+    y = array_module(x).exp(x - _shift(x, axis))
+    y /= sum_array(y, axis, keepdims=True)
+    return y
+
+
+@Unary
+def log_softmax(x, dim):
+    """y = x - ln Σ eˣ"""
+    xp = array_module(x)
+    axis = _nonempty("log_softmax", x, dim)
+    y = x - _shift(x, axis)
+    y -= xp.log(sum_array(xp.exp(y), axis, keepdims=True))
+    return y
+
+
+def _logsumexp_rule(g, y, x, dim, keepdim):
+    """∂y/∂x = eˣ⁻ʸ, the softmax; with all x = -∞ it is taken as 0"""
+    y = spread(y, x.shape, dim)
+    return spread(g, x.shape, dim) * exp(x - where(isfinite(y), y, 0.0))
+
+
+logsumexp.vjp(_logsumexp_rule)
+softmax.vjp(lambda g, y, x, dim: y * (g - sum(g * y, dim=dim, keepdim=True)))
+log_softmax.vjp(lambda g, y, x, dim: g - exp(y) * sum(g, dim=dim, keepdim=True))
+
+# ---------------------------------------------------------------- truth
+
+
+@primitive
+def all(x, dim=None, keepdim=False):
+    """y = whether every entry is nonzero; no derivative"""
+    return x.all(axes(dim, x.ndim, "all"), keepdims=keepdim)
+
+
+@primitive
+def any(x, dim=None, keepdim=False):
+    """y = whether some entry is nonzero; no derivative"""
+    return x.any(axes(dim, x.ndim, "any"), keepdims=keepdim)

@@ -1,0 +1,311 @@
+r"""Primitives that move entries without changing them, and their adjoints, which add them up.
+
+Each is linear, y = A x, so its rule is the transpose g ↦ Aᵀ g. They come in pairs, each the
+other's rule: broadcast_to ⇄ sum_to, getitem ⇄ scatter_add, pad ⇄ crop; reshape, permute, flip,
+cast and move are undone by one of their own kind.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend import Array, array_module, device_of, to_device
+from minigrad.engine import Variable, primitive
+from minigrad.errors import ArgumentError, DTypeError, ShapeError
+
+Shape = tuple[int, ...]
+Dim = int | Sequence[int] | None
+
+
+def axes(dim: Dim, ndim: int, op: str) -> tuple[int, ...]:
+    """`dim` as a tuple of distinct axes in 0 … ndim - 1; None means all of them.
+
+    >>> axes(-1, 3, "sum"), axes(None, 2, "sum")
+    ((2,), (0, 1))
+    """
+    if dim is None or (dim == () and isinstance(dim, tuple)):
+        return tuple(range(ndim))
+    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    bound = max(ndim, 1)  # PyTorch lets a scalar be reduced along its missing axis 0 or -1
+    for d in dims:
+        if not -bound <= d < bound:
+            raise IndexError(f"{op}: dim: got {d}; expected {-bound} to {bound - 1}")
+    found = tuple(d % bound for d in dims)
+    if len(set(found)) < len(found):
+        raise ArgumentError(f"{op}: dim: got {dims}; expected each axis once")
+    return found if ndim else ()
+
+
+# ---------------------------------------------------------------- broadcast_to ⇄ sum_to
+
+
+def broadcast_shape(op: str, *shapes: Shape) -> Shape:
+    """The shape that all of `shapes` broadcast to; ShapeError names the first axis that differs.
+
+    >>> broadcast_shape("add", (4, 1), (3,))
+    (4, 3)
+    """
+    ndim = max(map(len, shapes))
+    result = []
+    for axis in range(-ndim, 0):
+        sizes = {shape[axis] for shape in shapes if len(shape) >= -axis} - {1}
+        if len(sizes) > 1:
+            raise ShapeError(
+                f"{op}: shapes do not broadcast: got {' and '.join(map(str, shapes))}; "
+                f"expected equal sizes, or 1, at dim {axis}"
+            )
+        result.append(sizes.pop() if sizes else 1)
+    return tuple(result)
+
+
+@primitive
+def broadcast_to(x, *, shape):
+    """y = x, repeated along new leading axes and along axes of size 1; no memory is copied."""
+    return array_module(x).broadcast_to(x, shape)
+
+
+@primitive
+def sum_to(x, *, shape):
+    """y = x summed over the axes along which an array of `shape` would be repeated."""
+    lead = x.ndim - len(shape)
+    repeated = tuple(i + lead for i, n in enumerate(shape) if n == 1 and x.shape[i + lead] != 1)
+    y = sum_array(x, tuple(range(lead)) + repeated, keepdims=True)
+    return y.reshape(shape)
+
+
+broadcast_to.vjp(lambda g, y, x, shape: sum_to(g, shape=x.shape))
+sum_to.vjp(lambda g, y, x, shape: broadcast_to(g, shape=x.shape))
+
+
+def sum_array(x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Array:
+    """Σ of an array over `axis`, in its own float type, accurate for many terms.
+
+    NumPy adds pairwise only along the fastest axis. Along the others float32 drifts (1 % at 10⁶
+    terms), so more than 4,096 terms are added in float64; fewer rows of a matrix are added as the
+    product 1ᵀ x, several times faster than NumPy's loop over the outer axis.
+    """
+    if x.dtype.kind != "f":
+        return x.sum(axis, keepdims=keepdims, dtype=np.int64)
+    terms = math.prod(x.shape[i] for i in axis)
+    if axis == (0,) and x.ndim == 2 and 8 <= terms <= 4096:
+        y = array_module(x).ones(terms, x.dtype) @ x
+        return y[None] if keepdims else y
+    if terms > 4096 and x.dtype == np.float32:
+        return x.sum(axis, keepdims=keepdims, dtype=np.float64).astype(np.float32)
+    return x.sum(axis, keepdims=keepdims)
+
+
+def keep_dims(y: Variable, shape: Shape, dim: Dim) -> Variable:
+    """A reduction of an array of `shape` over `dim`, with the reduced axes back as size 1."""
+    reduced = axes(dim, len(shape), "keep_dims")
+    return reshape(y, shape=tuple(1 if i in reduced else n for i, n in enumerate(shape)))
+
+
+def spread(y: Variable, shape: Shape, dim: Dim) -> Variable:
+    """A reduction of an array of `shape` over `dim`, repeated to that shape: the adjoint of sum."""
+    return broadcast_to(keep_dims(y, shape, dim), shape=shape)
+
+
+# ---------------------------------------------------------------- rearranging
+
+
+@primitive
+def reshape(x, *, shape):
+    """y has the entries of x in the same row-major order; a view where memory allows."""
+    return x.reshape(shape)
+
+
+reshape.vjp(lambda g, y, x, shape: reshape(g, shape=x.shape))
+
+
+def inferred_shape(op: str, size: int, shape: Sequence[int]) -> Shape:
+    """`shape` with a -1 replaced by what makes it hold `size` entries."""
+    shape = tuple(int(n) for n in shape)
+    known = math.prod(n for n in shape if n != -1)
+    free = shape.count(-1)
+    if free == 1 and known > 0 and size % known == 0:
+        return tuple(size // known if n == -1 else n for n in shape)
+    if free or min(shape, default=0) < 0 or known != size:
+        raise ShapeError(f"{op}: got shape {shape} for {size} entries; expected their product")
+    return shape
+
+
+@primitive
+def permute(x, *, dims):
+    """y[i_dims[0], i_dims[1], …] = x[i_0, i_1, …]"""
+    return x.transpose(dims)
+
+
+permute.vjp(lambda g, y, x, dims: permute(g, dims=tuple(int(i) for i in np.argsort(dims))))
+
+
+@primitive
+def flip(x, *, dims):
+    """y[…, i, …] = x[…, n - 1 - i, …] along each of `dims`"""
+    return array_module(x).flip(x, axes(dims, x.ndim, "flip"))
+
+
+flip.vjp(lambda g, y, x, dims: flip(g, dims=dims))
+
+
+@primitive
+def cast(x, *, dtype):
+    """y = x in another element type; between float types it has a derivative, 1."""
+    return x.astype(dtype)
+
+
+cast.vjp(lambda g, y, x, dtype: cast(g, dtype=x.dtype))
+
+
+@primitive
+def move(x, *, device):
+    """y = x on another device."""
+    return to_device(x, device)
+
+
+move.vjp(lambda g, y, x, device: move(g, device=device_of(x.array)))
+
+
+@primitive
+def clone(x):
+    """y = x in memory of its own."""
+    return x.copy()
+
+
+clone.vjp(lambda g, y, x: g)
+
+
+# ---------------------------------------------------------------- getitem ⇄ scatter_add
+
+
+def plain_index(index: Any) -> Any:
+    """`index` with variables replaced by their arrays, lists by integer arrays."""
+    if isinstance(index, tuple):
+        return tuple(map(plain_index, index))
+    if isinstance(index, list):
+        index = np.asarray(index) if index else np.zeros(0, np.int64)
+    elif isinstance(index, Variable):
+        index = index.array
+    if getattr(index, "dtype", None) is not None and index.dtype.kind not in "biu":
+        raise DTypeError(f"getitem: got an index of {index.dtype}; expected integers or booleans")
+    return index
+
+
+@primitive
+def getitem(x, *, index):
+    """y = x[index]: slices, integers, None, Ellipsis, integer arrays (repeats too), masks."""
+    try:
+        return x[index]
+    except IndexError as error:
+        raise IndexError(f"getitem: index does not fit shape {x.shape}: {error}") from None
+
+
+@primitive
+def scatter_add(x, *, index, shape):
+    """y = zeros of `shape`; y[index] += x, where an entry named k times gets all k contributions"""
+    xp = array_module(x)
+    y = xp.zeros(shape, x.dtype)
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(getattr(part, "dtype", bool) != bool for part in parts):  # integers may repeat
+        xp.add.at(y, index, x)
+    else:
+        y[index] = x
+    return y
+
+
+getitem.vjp(lambda g, y, x, index: scatter_add(g, index=index, shape=x.shape))
+scatter_add.vjp(lambda g, y, x, index, shape: getitem(g, index=index))
+
+
+def split(x: Variable, split_size: int | Sequence[int], dim: int = 0) -> tuple[Variable, ...]:
+    """Views of x along `dim`, each `split_size` long (the last may be shorter) or as listed."""
+    (axis,) = axes(dim, x.array.ndim, "split")
+    n = x.array.shape[axis]
+    if isinstance(split_size, int):
+        if split_size < 1:
+            raise ArgumentError(f"split: split_size: got {split_size}; expected at least 1")
+        split_size = [min(split_size, n - start) for start in range(0, n, split_size)] or [0]
+    if sum(split_size) != n:
+        raise ArgumentError(f"split: got sizes {list(split_size)}; expected them to add up to {n}")
+    stops = np.cumsum(split_size).tolist()
+    return tuple(
+        getitem(x, index=(slice(None),) * axis + (slice(stop - size, stop),))
+        for stop, size in zip(stops, split_size, strict=True)
+    )
+
+
+def chunk(x: Variable, chunks: int, dim: int = 0) -> tuple[Variable, ...]:
+    """At most `chunks` views of x along `dim`, each ⌈n / chunks⌉ long but the last."""
+    if chunks < 1:
+        raise ArgumentError(f"chunk: chunks: got {chunks}; expected at least 1")
+    (axis,) = axes(dim, x.array.ndim, "chunk")
+    return split(x, max(1, -(-x.array.shape[axis] // chunks)), dim)
+
+
+# ---------------------------------------------------------------- joining
+
+
+@primitive
+def _join(*xs, dim):
+    return array_module(xs[0]).concatenate(xs, axis=dim)
+
+
+def _part(i, g, y, *xs, dim):
+    start = sum(x.shape[dim] for x in xs[:i])
+    return getitem(g, index=(slice(None),) * dim + (slice(start, start + xs[i].shape[dim]),))
+
+
+_join.name = "cat"
+_join.vjp_for_each(_part)
+
+
+def cat(tensors: Sequence[Variable], dim: int = 0) -> Variable:
+    """The tensors one after the other along `dim`; their other sizes must agree."""
+    tensors = list(tensors)
+    if not tensors:
+        raise ArgumentError("cat: got no tensors; expected at least one")
+    shapes = [x.array.shape for x in tensors]
+    (dim,) = axes(dim, len(shapes[0]), "cat") or (0,)
+    rest = [shape[:dim] + shape[dim + 1 :] for shape in shapes]
+    if any(len(s) != len(shapes[0]) or len(s) == 0 for s in shapes) or len(set(rest)) > 1:
+        raise ShapeError(
+            f"cat: got {', '.join(map(str, shapes))}; expected equal sizes except at dim {dim}"
+        )
+    dtype = np.result_type(*(x.array.dtype for x in tensors))
+    return _join(*(x if x.array.dtype == dtype else cast(x, dtype=dtype) for x in tensors), dim=dim)
+
+
+def stack(tensors: Sequence[Variable], dim: int = 0) -> Variable:
+    """The tensors, all of one shape, along a new axis `dim`."""
+    tensors = list(tensors)
+    shapes = {x.array.shape for x in tensors}
+    if len(shapes) != 1:
+        raise ShapeError(f"stack: got shapes {sorted(shapes)}; expected tensors of one shape")
+    (shape,) = shapes
+    (dim,) = axes(dim, len(shape) + 1, "stack")
+    new = shape[:dim] + (1,) + shape[dim:]
+    return cat([reshape(x, shape=new) for x in tensors], dim)
+
+
+# ---------------------------------------------------------------- pad ⇄ crop
+
+Widths = Sequence[tuple[int, int]]  # (before, after) of every axis
+
+
+@primitive
+def pad(x, *, widths, value=0.0):
+    """y = x framed by `value`, widths[i] = (before, after) entries along axis i"""
+    return array_module(x).pad(x, widths, constant_values=value)
+
+
+@primitive
+def crop(x, *, widths):
+    """y = x without the outer widths[i] = (before, after) entries along axis i"""
+    inner = zip(widths, x.shape, strict=True)
+    return x[tuple(slice(before, n - after) for (before, after), n in inner)]
+
+
+pad.vjp(lambda g, y, x, widths, value: crop(g, widths=widths))
+crop.vjp(lambda g, y, x, widths: pad(g, widths=widths))
