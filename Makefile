@@ -1,0 +1,50 @@
+# Everything runs in .venv, which the first command that needs it makes:
+# Python 3.10 or newer with its venv module is all that must be there.
+# Another Python than python3: make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV = .venv
+BIN = $(VENV)/bin
+
+.PHONY: help demo test lint format bench clean
+.NOTPARALLEL:
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/demos.stamp ## train an autoencoder; its pictures go to out/autoencoder/
+	@$(BIN)/python -m demos.autoencoder
+
+# Two test workers share the cores: one thread each for matrix products.
+test: lint ## check everything: lint, then all tests
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/test.stamp ## check style, format and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/test.stamp ## put the source into its standard format
+	$(BIN)/ruff check --fix --select I .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/demos.stamp ## measure the speed
+	@$(BIN)/python -m demos.benchmark
+
+clean: ## remove .venv and what the tools leave; pictures in out/ stay
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# demos.stamp and test.stamp say that the extra of that name is installed.
+# Only a change of these two files can change what an extra needs.
+$(VENV)/%.stamp: setup.cfg pyproject.toml
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	  $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+	    echo 'minigrad needs Python 3.10 or newer with its venv module, and "$(PYTHON)" is not that.'; \
+	    echo 'On Debian and Ubuntu the module is the package python3-venv.'; \
+	    echo 'To name another Python: make $(MAKECMDGOALS) PYTHON=python3.12'; \
+	    exit 1; }; \
+	  $(PYTHON) -m venv --clear $(VENV); }
+	@echo 'installing minigrad[$*] into $(VENV), this once'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[$*]'
+	@touch $@
