@@ -1,0 +1,124 @@
+"""Datasets and the loader that cuts them into batches."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend import Generator, default_generator
+from minigrad.creation import tensor
+from minigrad.engine import Variable
+from minigrad.errors import ArgumentError, ShapeError
+from minigrad.tensor import Tensor
+
+
+class Dataset:
+    """Anything with a length and an item for each index, as in PyTorch."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> Any:
+        raise NotImplementedError
+
+
+class TensorDataset(Dataset):
+    """Rows of tensors of equal length: item i is (tensor_0[i], tensor_1[i], …).
+
+    >>> data = TensorDataset(tensor([[1.0], [2.0]]), tensor([0, 1]))
+    >>> data[1]
+    (tensor([2.]), tensor(1))
+    """
+
+    def __init__(self, *tensors: Tensor) -> None:
+        if not tensors or len({x.shape[:1] for x in tensors}) != 1 or not tensors[0].ndim:
+            shapes = ", ".join(str(x.shape) for x in tensors) or "nothing"
+            raise ShapeError(f"TensorDataset: got {shapes}; expected tensors of one length")
+        self.tensors = tensors
+
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
+        return tuple(x[index] for x in self.tensors)
+
+
+class ImageDataset(TensorDataset):
+    """Images in [0, 1] as (n, channels, height, width), with labels if there are any.
+
+    Takes bytes (0 … 255, divided by 255) or floats; (n, height, width) gets one channel.
+    An item is (image,) or (image, label).
+
+    Raises ArgumentError if a value lies outside [0, 1], ShapeError on any other shape.
+    """
+
+    def __init__(self, images: Any, labels: Any = None) -> None:
+        pixels = np.asarray(images)
+        if pixels.dtype == np.uint8:
+            pixels = pixels.astype(np.float32) / 255
+        if pixels.ndim == 3:
+            pixels = pixels[:, None]
+        if pixels.ndim != 4:
+            raise ShapeError(f"ImageDataset: got shape {pixels.shape}; expected (n, [c,] h, w)")
+        low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 1.0)
+        if not 0 <= low <= high <= 1:
+            raise ArgumentError(f"ImageDataset: got values from {low} to {high}; expected [0, 1]")
+        kept = [Tensor(pixels.astype(np.float32, copy=False))]
+        super().__init__(*kept, *([] if labels is None else [tensor(np.asarray(labels))]))
+
+
+class DataLoader:
+    """The batches of a dataset, in order or shuffled anew for every pass.
+
+    A batch has the form of an item, with a leading axis. From a `TensorDataset` in order it is a
+    slice of the tensors, without a copy. The last batch may be shorter, or is dropped if
+    `drop_last`. The order is drawn from `generator`, or from the default one.
+
+    >>> loader = DataLoader(TensorDataset(tensor([1.0, 2.0, 3.0])), batch_size=2)
+    >>> [x for (x,) in loader]
+    [tensor([1., 2.]), tensor([3.])]
+    """
+
+    def __init__(
+        self, dataset: Dataset, batch_size: int = 1, shuffle: bool = False,
+        *, drop_last: bool = False, generator: Generator | None = None,
+    ) -> None:  # fmt: skip
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ArgumentError(f"DataLoader: batch_size: got {batch_size!r}; expected at least 1")
+        self.dataset, self.batch_size = dataset, batch_size
+        self.shuffle, self.drop_last, self.generator = shuffle, drop_last, generator
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.dataset), self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[Any]:
+        n = len(self.dataset)
+        order = (self.generator or default_generator()).permutation(n) if self.shuffle else None
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            rows = slice(start, min(start + self.batch_size, n))
+            yield self._batch(rows if order is None else order[rows])
+
+    def _batch(self, rows: slice | np.ndarray) -> Any:
+        if isinstance(self.dataset, TensorDataset):
+            return self.dataset[rows]
+        index = range(rows.start, rows.stop) if isinstance(rows, slice) else rows.tolist()
+        return collate([self.dataset[i] for i in index])
+
+
+def collate(items: Sequence[Any]) -> Any:
+    """Items of one form as a batch of that form: tensors, arrays and numbers are stacked.
+
+    >>> collate([(1.0, 2), (3.0, 4)])
+    (tensor([1., 3.]), tensor([2, 4]))
+    """
+    first = items[0]
+    if isinstance(first, tuple):
+        return tuple(collate(column) for column in zip(*items, strict=True))
+    if isinstance(first, dict):
+        return {key: collate([item[key] for item in items]) for key in first}
+    if isinstance(first, Variable):
+        return tensor(np.stack([x.detach().numpy() for x in items]))
+    if isinstance(first, np.ndarray):
+        return tensor(np.stack(items))
+    return tensor(list(items))
