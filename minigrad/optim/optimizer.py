@@ -1,0 +1,392 @@
+r"""Gradient descent and its relatives, each a formula per parameter, in PyTorch's arithmetic.
+
+The formulas are entry by entry, so it does not matter to them where one parameter ends and the next
+begins. At its first step an optimiser therefore moves the parameters that it steps together into one
+flat buffer (each stays a view of its stretch) and computes on that, in pieces small enough for the
+processor's cache, writing into memory that it already has: ten times faster than a fresh array per
+operation.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from minigrad.backend import Array, array_module
+from minigrad.engine import enable_grad, mark_edited
+from minigrad.errors import ArgumentError, CheckpointError, DTypeError
+from minigrad.tensor import Tensor
+
+PIECE = 1 << 16  # entries updated at a time: four arrays of 256 kB stay in the cache
+
+
+class Block:
+    """Parameters stepped together: flat buffers of their values, gradients and state."""
+
+    def __init__(self, params: list[Tensor], states: list[dict[str, Any]]) -> None:
+        xp = array_module(params[0].array)
+        self.params = params
+        self.step = states[0].get("step", 0)
+        self.values = xp.concatenate([p.array.ravel() for p in params])
+        self.gradients = xp.empty_like(self.values)
+        self.scratch = xp.empty(min(PIECE, self.values.size), self.values.dtype)
+        self.buffers = {
+            name: xp.concatenate([xp.asarray(s[name], self.values.dtype).ravel() for s in states])
+            for name in states[0]
+            if name != "step"
+        }
+        start = 0
+        for p, state in zip(params, states, strict=True):
+            stretch = slice(start, start + p.array.size)
+            shape = p.array.shape
+            p.array = self.values[stretch].reshape(shape)
+            for name, buffer in self.buffers.items():
+                state[name] = buffer[stretch].reshape(shape)
+            start = stretch.stop
+
+    def still_holds(self, params: list[Tensor]) -> bool:
+        """Whether it consists of just these, and nobody has given one of them another array."""
+        return len(params) == len(self.params) and all(
+            p is q and p.array.base is self.values
+            for p, q in zip(params, self.params, strict=True)
+        )
+
+    def gather_gradients(self, sign: float) -> None:
+        """Bring the parameters' gradients, times `sign`, into the flat buffer."""
+        flat = [p.grad.array.ravel() for p in self.params]
+        array_module(self.values).concatenate(flat, out=self.gradients)
+        if sign != 1:
+            self.gradients *= sign
+
+    def pieces(self) -> Iterable[tuple[Array, Array, dict[str, Array], Array]]:
+        """(values, gradients, state, scratch) of one stretch after the other."""
+        for start in range(0, self.values.size, PIECE):
+            part = slice(start, start + PIECE)
+            w = self.values[part]
+            buffers = {name: buffer[part] for name, buffer in self.buffers.items()}
+            yield w, self.gradients[part], buffers, self.scratch[: w.size]
+
+
+class Optimizer:
+    """What the algorithms share: parameter groups, state, and the walk over the parameters.
+
+    An algorithm states its `defaults`, the buffers that it keeps per entry, and `update`, its
+    formula on flat arrays.
+    """
+
+    def __init__(self, params: Iterable, defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.state: dict[Tensor, dict[str, Any]] = {}
+        self.param_groups: list[dict[str, Any]] = []
+        self._blocks: list[Block] = []
+        groups = [params] if isinstance(params, Tensor) else list(params)
+        if not groups:
+            raise ArgumentError("optimizer: params: got none; expected at least one parameter")
+        for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, group: dict[str, Any]) -> None:
+        """Step further parameters too: {"params": [...], and options of their own}."""
+        params = group["params"]
+        params = [params] if isinstance(params, Tensor) else list(params)
+        known = {p for g in self.param_groups for p in g["params"]}
+        for p in params:
+            if not isinstance(p, Tensor) or not p.is_leaf or p.dtype.kind != "f":
+                raise DTypeError(f"optimizer: params: got {p!r}; expected leaf tensors of floats")
+            if p in known:
+                raise ArgumentError("optimizer: params: a parameter is in more than one group")
+        self.param_groups.append({**self.defaults, **group, "params": params})
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients (or make them zero)."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if set_to_none or p.grad is None:
+                    p.grad = None
+                else:
+                    p.grad = Tensor(array_module(p.array).zeros_like(p.array))
+
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+        """Move every parameter that has a gradient. `closure` computes the loss again first."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        blocks = []
+        for group in self.param_groups:
+            for params in self._stepped_together(group["params"]):
+                block = next((b for b in self._blocks if b.still_holds(params)), None)
+                block = block or Block(params, [self._state(p, group) for p in params])
+                self._advance(block, group)
+                blocks.append(block)
+        self._blocks = blocks
+        return loss
+
+    def _stepped_together(self, params: list[Tensor]) -> list[list[Tensor]]:
+        """The parameters with a gradient, by element type, device and number of steps so far."""
+        kinds: dict[tuple, list[Tensor]] = {}
+        for p in params:
+            if p.grad is not None:
+                steps = self.state[p]["step"] if p in self.state else 0
+                kinds.setdefault((p.dtype, p.device, steps), []).append(p)
+        return list(kinds.values())
+
+    def _state(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        if p not in self.state:
+            zero = array_module(p.array).zeros_like
+            self.state[p] = {"step": 0, **{name: zero(p.array) for name in self.buffers(group)}}
+        return self.state[p]
+
+    def _advance(self, block: Block, group: dict[str, Any]) -> None:
+        block.gather_gradients(-1 if group.get("maximize") else 1)
+        block.step += 1
+        for w, g, state, scratch in block.pieces():
+            self.update(w, g, state, scratch, block.step, group)
+        for p in block.params:
+            self.state[p]["step"] = block.step
+        mark_edited(block.values)
+
+    def buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
+        """The names of the arrays kept per entry."""
+        raise NotImplementedError
+
+    def update(
+        self, w: Array, g: Array, state: dict[str, Array], scratch: Array, t: int, group: dict
+    ) -> None:
+        """Step t of the algorithm on flat arrays: change `w`, and what is in `state`, in place.
+
+        `g` may be overwritten, and `scratch` is free.
+        """
+        raise NotImplementedError
+
+    # ------------------------------------------------------------ saving
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the parameters themselves, which are numbered in order."""
+        number = {p: i for i, p in enumerate(p for g in self.param_groups for p in g["params"])}
+        state = {
+            number[p]: {k: v if k == "step" else Tensor(v.copy()) for k, v in s.items()}
+            for p, s in self.state.items()
+        }
+        groups = [{**g, "params": [number[p] for p in g["params"]]} for g in self.param_groups]
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from where `state_dict` was taken; CheckpointError if it is of other parameters."""
+        saved = state_dict["param_groups"]
+        sizes = [len(g["params"]) for g in self.param_groups]
+        if [len(g["params"]) for g in saved] != sizes:
+            raise CheckpointError(
+                f"load_state_dict: got groups of {[len(g['params']) for g in saved]} parameters; "
+                f"expected {sizes}"
+            )
+        params = [p for g in self.param_groups for p in g["params"]]
+        state = {}
+        for i, entries in state_dict["state"].items():
+            p = params[int(i)]
+            xp = array_module(p.array)
+            state[p] = {
+                k: int(v) if k == "step" else xp.array(getattr(v, "array", v), p.dtype)
+                for k, v in entries.items()
+            }
+            wrong = [k for k, v in state[p].items() if k != "step" and v.shape != p.shape]
+            if wrong:
+                raise CheckpointError(
+                    f"load_state_dict: {wrong[0]} of parameter {i}: got shape "
+                    f"{state[p][wrong[0]].shape}; expected {p.shape}"
+                )
+        self.state, self._blocks = state, []
+        for group, other in zip(self.param_groups, saved, strict=True):
+            group.update({k: v for k, v in other.items() if k != "params"})
+
+
+def _check(name: str, **bounds: tuple[float, float]) -> None:
+    """Each value lies in [0, its bound)."""
+    for key, (value, bound) in bounds.items():
+        if not 0 <= value < bound:
+            raise ArgumentError(f"{name}: {key}: got {value}; expected 0 ≤ {key} < {bound}")
+
+
+class SGD(Optimizer):
+    r"""Stochastic gradient descent, with momentum if asked for.
+
+    v ← μ v + (1 - dampening) g  (v ← g at the first step),  w ← w - η v,
+    or w ← w - η (g + μ v) if `nesterov`; g includes `weight_decay` · w.
+    Source: Sutskever et al., ICML 2013.
+
+    >>> from minigrad import tensor
+    >>> w = tensor([1.0], dtype="float64", requires_grad=True)
+    >>> (w * 2.0).sum().backward()
+    >>> SGD([w], lr=0.1).step()
+    >>> w.item()
+    0.8
+    """
+
+    def __init__(
+        self, params: Iterable, lr: float = 1e-3, momentum: float = 0.0, dampening: float = 0.0,
+        weight_decay: float = 0.0, nesterov: bool = False, *, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        _check("SGD", lr=(lr, math.inf), momentum=(momentum, math.inf))
+        _check("SGD", weight_decay=(weight_decay, math.inf))
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ArgumentError("SGD: nesterov: needs momentum > 0 and dampening 0")
+        super().__init__(
+            params,
+            {"lr": lr, "momentum": momentum, "dampening": dampening,
+             "weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize},
+        )  # fmt: skip
+
+    def buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return ("momentum_buffer",) if group["momentum"] else ()
+
+    def update(
+        self, w: Array, g: Array, state: dict[str, Array], scratch: Array, t: int, group: dict
+    ) -> None:
+        xp, momentum = array_module(w), group["momentum"]
+        _decay_into_gradient(w, g, scratch, group["weight_decay"])
+        if momentum:
+            v = state["momentum_buffer"]
+            if t == 1:
+                v[...] = g
+            else:
+                v *= momentum
+                v += xp.multiply(g, 1 - group["dampening"], out=scratch)
+            if group["nesterov"]:
+                g += xp.multiply(v, momentum, out=scratch)
+            else:
+                g = v
+        w -= xp.multiply(g, group["lr"], out=scratch)
+
+
+def _decay_into_gradient(w: Array, g: Array, scratch: Array, weight_decay: float) -> None:
+    """g ← g + λ w: the gradient of the penalty λ/2 ‖w‖² is coupled to that of the loss."""
+    if weight_decay:
+        g += array_module(w).multiply(w, weight_decay, out=scratch)
+
+
+class RMSprop(Optimizer):
+    r"""Gradients divided by a running root mean square.
+
+    s ← α s + (1 - α) g²,  w ← w - η g / (√s + ε);
+    `centered` uses √(s - m²) with m the running mean; `momentum` accumulates the quotients.
+    Source: Tieleman and Hinton, 2012; Graves, arXiv 1308.0850 (centered).
+    """
+
+    def __init__(
+        self, params: Iterable, lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
+        weight_decay: float = 0.0, momentum: float = 0.0, centered: bool = False,
+        *, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        _check("RMSprop", lr=(lr, math.inf), eps=(eps, math.inf), momentum=(momentum, math.inf))
+        _check("RMSprop", alpha=(alpha, math.inf), weight_decay=(weight_decay, math.inf))
+        super().__init__(
+            params,
+            {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay,
+             "momentum": momentum, "centered": centered, "maximize": maximize},
+        )  # fmt: skip
+
+    def buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
+        mean = ("grad_avg",) if group["centered"] else ()
+        return "square_avg", *mean, *(("momentum_buffer",) if group["momentum"] else ())
+
+    def update(
+        self, w: Array, g: Array, state: dict[str, Array], scratch: Array, t: int, group: dict
+    ) -> None:
+        xp, s, alpha = array_module(w), state["square_avg"], group["alpha"]
+        _decay_into_gradient(w, g, scratch, group["weight_decay"])
+        _add_square(s, g, alpha, scratch)
+        if group["centered"]:
+            m = state["grad_avg"]
+            xp.subtract(g, m, out=scratch)
+            scratch *= 1 - alpha
+            m += scratch  # m ← α m + (1 - α) g
+            xp.multiply(m, m, out=scratch)
+            xp.subtract(s, scratch, out=scratch)
+            xp.sqrt(scratch, out=scratch)
+        else:
+            xp.sqrt(s, out=scratch)
+        scratch += group["eps"]
+        xp.divide(g, scratch, out=scratch)
+        if group["momentum"]:
+            v = state["momentum_buffer"]
+            v *= group["momentum"]
+            v += scratch
+            scratch[...] = v
+        scratch *= group["lr"]
+        w -= scratch
+
+
+def _add_square(s: Array, g: Array, decay: float, scratch: Array) -> None:
+    """s ← decay · s + (1 - decay) g²"""
+    xp = array_module(s)
+    s *= decay
+    xp.multiply(g, g, out=scratch)
+    scratch *= 1 - decay
+    s += scratch
+
+
+class Adam(Optimizer):
+    r"""Momentum and a running root mean square, both corrected for starting at 0.
+
+    m ← β₁ m + (1 - β₁) g,  s ← β₂ s + (1 - β₂) g²,
+    w ← w - η (m / (1 - β₁ᵗ)) / (√(s / (1 - β₂ᵗ)) + ε).
+
+    `weight_decay` is coupled, as in deck 000: λ w is added to g. `amsgrad` uses the largest s so far.
+    Source: Kingma and Ba, arXiv 1412.6980; Reddi et al., ICLR 2018 (amsgrad).
+    """
+
+    def __init__(
+        self, params: Iterable, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 0.0, amsgrad: bool = False,
+        *, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        _check("Adam", lr=(lr, math.inf), eps=(eps, math.inf), beta_1=(betas[0], 1))
+        _check("Adam", beta_2=(betas[1], 1), weight_decay=(weight_decay, math.inf))
+        super().__init__(
+            params,
+            {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
+             "amsgrad": amsgrad, "maximize": maximize},
+        )  # fmt: skip
+
+    def buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return "exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if group["amsgrad"] else ())
+
+    def decay(self, w: Array, g: Array, scratch: Array, group: dict[str, Any]) -> None:
+        """Weight decay, before anything else."""
+        _decay_into_gradient(w, g, scratch, group["weight_decay"])
+
+    def update(
+        self, w: Array, g: Array, state: dict[str, Array], scratch: Array, t: int, group: dict
+    ) -> None:
+        xp, m, s = array_module(w), state["exp_avg"], state["exp_avg_sq"]
+        beta_1, beta_2 = group["betas"]
+        self.decay(w, g, scratch, group)
+        xp.subtract(g, m, out=scratch)
+        scratch *= 1 - beta_1
+        m += scratch  # m ← β₁ m + (1 - β₁) g
+        _add_square(s, g, beta_2, scratch)
+        if group["amsgrad"]:
+            largest = state["max_exp_avg_sq"]
+            s = xp.maximum(largest, s, out=largest)
+        xp.sqrt(s, out=scratch)
+        scratch /= math.sqrt(1 - beta_2**t)
+        scratch += group["eps"]
+        xp.divide(m, scratch, out=scratch)
+        scratch *= group["lr"] / (1 - beta_1**t)
+        w -= scratch
+
+
+class AdamW(Adam):
+    r"""Adam with weight decay of its own: w ← (1 - η λ) w, then Adam's step without decay.
+
+    Source: Loshchilov and Hutter, arXiv 1711.05101.
+    """
+
+    def __init__(
+        self, params: Iterable, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8, weight_decay: float = 1e-2, amsgrad: bool = False,
+        *, maximize: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+
+    def decay(self, w: Array, g: Array, scratch: Array, group: dict[str, Any]) -> None:
+        w *= 1 - group["lr"] * group["weight_decay"]

@@ -1,0 +1,247 @@
+"""The optimisers step as PyTorch's do, whatever is stepped together with what, and can be saved."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import nn, optim
+from minigrad.errors import ArgumentError, CheckpointError, DTypeError, GraphError
+
+# Five steps from w = (1, -2, 3) on Σ c w² + cos w with c = (½, 1, 0.1), computed by PyTorch 2.13.
+PYTORCH = [
+    ("SGD", {"lr": 0.1}, [0.927421808059, -0.972474489637, 2.818641030398]),
+    ("SGD", {"lr": 0.1, "momentum": 0.9}, [0.811834657736, 0.58268078711, 2.547215195042]),
+    (
+        "SGD",
+        {"lr": 0.1, "momentum": 0.9, "dampening": 0.5},
+        [0.871504903249, 0.008450463858, 2.665876913195],
+    ),
+    (
+        "SGD",
+        {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
+        [0.644104183953, 0.623005533314, 2.237470114055],
+    ),
+    ("SGD", {"lr": 0.1, "maximize": True}, [1.087263981973, -4.668616008616, 3.291308078018]),
+    ("RMSprop", {}, [0.731605636277, -1.690739544302, 2.736812746847]),
+    (
+        "RMSprop",
+        {"lr": 0.1, "alpha": 0.9, "momentum": 0.5, "centered": True, "weight_decay": 0.1},
+        [-0.053678460649, -0.443322917228, 2.25454496068],
+    ),
+    ("Adam", {}, [0.995001276187, -1.995000340197, 2.995001142126]),
+    (
+        "Adam",
+        {"lr": 0.1, "betas": (0.5, 0.9), "weight_decay": 0.1},
+        [0.555203280063, -1.51796310633, 2.553156177118],
+    ),
+    (
+        "Adam",
+        {"lr": 0.1, "betas": (0.9, 0.5), "amsgrad": True},
+        [0.545682881795, -1.495979550197, 2.562582570277],
+    ),
+    ("AdamW", {"lr": 0.1}, [0.529301063308, -1.496128742533, 2.534026415814]),
+    (
+        "AdamW",
+        {"lr": 0.1, "weight_decay": 0.5},
+        [0.376048625149, -1.107184970289, 2.114869599838],
+    ),
+]
+ALGORITHMS = [
+    lambda params: optim.SGD(params, lr=0.05, momentum=0.9, weight_decay=0.1),
+    lambda params: optim.RMSprop(params, centered=True, momentum=0.5),
+    lambda params: optim.Adam(params, lr=0.05, amsgrad=True),
+    lambda params: optim.AdamW(params, lr=0.05),
+]
+
+
+def start(*values, dtype=np.float64):
+    return mg.tensor(np.array(values, dtype), requires_grad=True)
+
+
+def loss_of(w):
+    return (mg.tensor(np.array([0.5, 1.0, 0.1]), dtype=w.dtype) * w**2 + w.cos()).sum()
+
+
+def descend(optimizer, params, steps):
+    for _ in range(steps):
+        optimizer.zero_grad()
+        sum(loss_of(w) for w in params).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("name, options, expected", PYTORCH)
+@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-10), (np.float32, 1e-6)])
+def test_five_steps_equal_pytorchs(name, options, expected, dtype, tolerance):
+    w = start(1.0, -2.0, 3.0, dtype=dtype)
+    descend(getattr(optim, name)([w], **options), [w], 5)
+    assert w.dtype == dtype
+    np.testing.assert_allclose(w.detach().numpy(), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("make", ALGORITHMS)
+def test_a_parameter_moves_as_if_alone(make):
+    """In one buffer with others, one of them without a gradient now and then, of another type."""
+    alone = [start(1.0, -2.0, 3.0), start(0.3, 0.2, 0.1)]
+    together = [start(1.0, -2.0, 3.0), start(0.3, 0.2, 0.1)]
+    other = start(1.0, 1.0, 1.0, dtype=np.float32)
+    single = [make([w]) for w in alone]
+    joint = make([*together, other])
+    for step in range(6):
+        moved = [0, 1] if step % 3 else [0]
+        for i in moved:
+            descend(single[i], [alone[i]], 1)
+        descend(joint, [*(together[i] for i in moved), other], 1)
+    for a, b in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
+
+
+def test_pieces_meet_without_a_seam():
+    """A parameter longer than what is updated at a time moves as its parts do."""
+    n = 3 * (optim.optimizer.PIECE // 2)
+    values = np.random.default_rng(0).standard_normal(n)
+    whole = mg.tensor(values, requires_grad=True)
+    parts = [mg.tensor(part, requires_grad=True) for part in np.split(values, 3)]
+    for params in ([whole], parts):
+        optimizer = optim.Adam(params, lr=0.1)
+        for _ in range(2):
+            optimizer.zero_grad()
+            sum((w**3).sum() for w in params).backward()
+            optimizer.step()
+    joined = np.concatenate([w.detach().numpy() for w in parts])
+    np.testing.assert_array_equal(whole.detach().numpy(), joined)
+
+
+def test_groups_have_options_of_their_own():
+    a, b = start(1.0, 1.0, 1.0), start(1.0, 1.0, 1.0)
+    optimizer = optim.SGD([{"params": [a]}, {"params": b, "lr": 0.0}], lr=0.1)
+    descend(optimizer, [a, b], 1)
+    assert not np.allclose(a.detach().numpy(), 1)
+    np.testing.assert_array_equal(b.detach().numpy(), np.ones(3))
+
+
+@pytest.mark.parametrize("make", ALGORITHMS)
+def test_saved_and_loaded_it_continues_bit_for_bit(make):
+    straight = [start(1.0, -2.0, 3.0), start(0.3, 0.2, 0.1)]
+    descend(make(straight), straight, 8)
+    halfway = [start(1.0, -2.0, 3.0), start(0.3, 0.2, 0.1)]
+    optimizer = make(halfway)
+    descend(optimizer, halfway, 3)
+    state = optimizer.state_dict()
+    fresh = [mg.tensor(w.detach(), requires_grad=True) for w in halfway]
+    resumed = make(fresh)
+    resumed.load_state_dict(state)
+    descend(optimizer, halfway, 1)  # what was saved is not changed by going on
+    descend(resumed, fresh, 5)
+    for a, b in zip(straight, fresh, strict=True):
+        np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
+
+
+def test_state_of_other_parameters_is_refused():
+    w = start(1.0, -2.0, 3.0)
+    optimizer = optim.Adam([w])
+    descend(optimizer, [w], 1)
+    with pytest.raises(CheckpointError, match=r"got groups of \[1\] parameters; expected \[2\]"):
+        optim.Adam([start(1.0), start(2.0)]).load_state_dict(optimizer.state_dict())
+    with pytest.raises(CheckpointError, match=r"exp_avg .*got shape \(3,\); expected \(1,\)"):
+        optim.Adam([start(1.0)]).load_state_dict(optimizer.state_dict())
+
+
+def test_values_given_from_outside_are_stepped_from():
+    """Loading weights between steps, in place or as a new array, is seen by the next step."""
+    w = start(1.0, -2.0, 3.0)
+    optimizer = optim.SGD([w], lr=0.1)
+    descend(optimizer, [w], 1)
+    for assign in (lambda v: w.copy_(v), lambda v: setattr(w, "data", v)):
+        twin = start(5.0, 6.0, 7.0)
+        with mg.no_grad():
+            assign(mg.tensor([5.0, 6.0, 7.0], dtype=mg.float64))
+        descend(optimizer, [w], 1)
+        descend(optim.SGD([twin], lr=0.1), [twin], 1)
+        np.testing.assert_array_equal(w.detach().numpy(), twin.detach().numpy())
+
+
+def test_a_graph_recorded_before_a_step_is_refused():
+    w = start(1.0, -2.0, 3.0)
+    optimizer = optim.SGD([w], lr=0.1)
+    loss = loss_of(w)
+    descend(optimizer, [w], 1)
+    with pytest.raises(GraphError, match="edited in place"):
+        loss.backward()
+
+
+def test_a_model_learns_a_line():
+    generator = mg.Generator().manual_seed(0)
+    x = mg.randn(64, 1, generator=generator)
+    y = 3.0 * x - 1.0
+    mg.manual_seed(0)
+    model = nn.Linear(1, 1)
+    optimizer = optim.Adam(model.parameters(), lr=0.1)
+    for _ in range(300):
+        optimizer.zero_grad()
+        nn.functional.mse_loss(model(x), y).backward()
+        optimizer.step()
+    assert abs(model.weight.item() - 3) < 1e-3 and abs(model.bias.item() + 1) < 1e-3
+
+
+def test_closure_is_called_with_gradients_on():
+    w = start(1.0, -2.0, 3.0)
+    optimizer = optim.SGD([w], lr=0.1)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = loss_of(w)
+        loss.backward()
+        return loss
+
+    with mg.no_grad():
+        first, second = optimizer.step(closure), optimizer.step(closure)
+    assert second.item() < first.item()
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: optim.SGD([]), "got none"),
+        (lambda: optim.SGD([start(1.0)], lr=-1), "lr: got -1; expected 0 ≤ lr < inf"),
+        (lambda: optim.Adam([start(1.0)], betas=(1.0, 0.9)), "beta_1: got 1.0"),
+        (lambda: optim.SGD([start(1.0)], nesterov=True), "nesterov: needs momentum > 0"),
+    ],
+)
+def test_wrong_options_are_refused(make, message):
+    with pytest.raises(ArgumentError, match=message):
+        make()
+
+
+def test_only_float_leaves_once_each():
+    w = start(1.0)
+    with pytest.raises(DTypeError, match="expected leaf tensors of floats"):
+        optim.SGD([w * 2.0])
+    with pytest.raises(ArgumentError, match="more than one group"):
+        optim.SGD([{"params": [w]}, {"params": [w]}])
+
+
+# ---------------------------------------------------------------- schedules, from PyTorch 2.13
+
+
+@pytest.mark.parametrize(
+    "make, expected",
+    [
+        (lambda o: optim.lr_scheduler.StepLR(o, 2, 0.5), [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]),
+        (
+            lambda o: optim.lr_scheduler.CosineAnnealingLR(o, 4, 0.1),
+            [1.0, 0.868198051533946, 0.55, 0.231801948466054, 0.1, 0.231801948466054],
+        ),
+    ],
+)
+def test_schedules_equal_pytorchs(make, expected):
+    optimizer = optim.SGD([start(1.0)], lr=1.0)
+    scheduler = make(optimizer)
+    rates = []
+    for epoch in range(6):
+        if epoch == 3:  # saved and loaded on the way
+            state = scheduler.state_dict()
+            scheduler = make(optim.SGD([start(1.0)], lr=1.0))
+            scheduler.load_state_dict(state)
+        rates += scheduler.get_last_lr()
+        scheduler.step()
+    np.testing.assert_allclose(rates, expected, rtol=1e-12)
