@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench gallery clean
 .NOTPARALLEL:
 
 help: ## list these commands
@@ -30,6 +30,11 @@ format: $(VENV)/test.stamp ## put the source into its standard format
 
 bench: $(VENV)/demos.stamp ## measure the speed
 	@$(BIN)/python -m demos.benchmark
+
+RUN = out/autoencoder/784-128-64-12-3
+gallery: demo ## make the README's pictures anew
+	mkdir -p demos/gallery
+	cp $(RUN)/first_and_last.png demos/gallery/autoencoder.png
 
 clean: ## remove .venv and what the tools leave; pictures in out/ stay
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

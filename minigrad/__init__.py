@@ -3,7 +3,9 @@
 The names are PyTorch's: `import minigrad as torch` runs the lines that both know.
 """
 
-from minigrad.backend import Device, Generator, device, manual_seed
+from minigrad import autograd, cuda, nn, optim, utils
+from minigrad.backend import Device, Generator, manual_seed
+from minigrad.backend import device_named as device
 from minigrad.creation import (
     arange,
     empty,
@@ -32,11 +34,57 @@ from minigrad.engine import (
     primitive,
     set_grad_enabled,
 )
-from minigrad.ops.arithmetic import where
-from minigrad.ops.elementwise import erf
+from minigrad.ops.arithmetic import maximum, minimum, where
+from minigrad.ops.elementwise import (
+    abs,
+    clamp,
+    cos,
+    erf,
+    exp,
+    expm1,
+    isfinite,
+    isnan,
+    log,
+    log1p,
+    reciprocal,
+    relu,
+    sigmoid,
+    sign,
+    sin,
+    sqrt,
+    square,
+    tanh,
+)
+from minigrad.ops.elementwise import power as pow
+from minigrad.ops.linear import matmul
+from minigrad.ops.reduction import (
+    all,
+    amax,
+    amin,
+    any,
+    argmax,
+    argmin,
+    cumsum,
+    log_softmax,
+    logsumexp,
+    max,
+    mean,
+    min,
+    norm,
+    softmax,
+    std,
+    sum,
+    var,
+)
 from minigrad.ops.sampling import reparameterize
-from minigrad.ops.shape import cat, stack
+from minigrad.ops.shape import cat, chunk, flip, split, stack
+from minigrad.serialization import load, save
 from minigrad.tensor import Tensor, float32, float64, int32, int64, uint8
 from minigrad.tensor import bool_ as bool
+
+flatten, reshape, squeeze, unsqueeze = (
+    Tensor.flatten, Tensor.reshape, Tensor.squeeze, Tensor.unsqueeze,
+)  # fmt: skip
+permute, transpose = Tensor.permute, Tensor.transpose
 
 __version__ = "0.1.0"

@@ -38,11 +38,21 @@ def memory_owner(x: Array) -> Array:
     return x
 
 
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory of freed arrays for the next ones, up to 62 MB.
+
+    Training frees arrays and wants as large ones again at each step. glibc gives a large freed
+    block back to the system, and getting it again, page by page, can take a third of a step. But
+    it learns: once a block was freed, it keeps blocks up to that size. So free one, never touched.
+    """
+    np.empty(31 << 20, np.uint8)
+
+
 # ---------------------------------------------------------------- devices
 
 
 class Device(NamedTuple):
-    """Where an array lives: `device("cpu")`, `device("cuda")`, `device("cuda:1")`."""
+    """Where an array lives: on the CPU, or on a CUDA device of some number."""
 
     type: str
     index: int | None = None
@@ -59,10 +69,10 @@ class Device(NamedTuple):
 CPU = Device("cpu")
 
 
-def device(name: "str | Device") -> Device:
+def device_named(name: "str | Device") -> Device:
     """The device of that name.
 
-    >>> device("cuda:1")
+    >>> device_named("cuda:1")
     device(type='cuda', index=1)
 
     Raises ArgumentError if the name is neither `cpu`, `cuda` nor `cuda:<number>`.
@@ -87,7 +97,7 @@ def to_device(x: Array, where: "str | Device") -> Array:
 
     Raises DeviceError if that device cannot be had.
     """
-    where = device(where)
+    where = device_named(where)
     if device_of(x) == where:
         return x
     if where == CPU:
@@ -145,7 +155,7 @@ class Generator:
     """
 
     def __init__(self, device: "str | Device" = CPU) -> None:
-        self.device = globals()["device"](device)
+        self.device = device_named(device)
         self.manual_seed(int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1))
 
     def manual_seed(self, seed: int) -> "Generator":

@@ -9,17 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import CPU, Device, Generator, device_of, to_device
-from minigrad.backend import device as device_named
+from minigrad.backend import CPU, Device, Generator, device_named, device_of, to_device
 from minigrad.engine import Variable
 from minigrad.errors import ArgumentError, DTypeError
 from minigrad.ops.sampling import stream
 from minigrad.tensor import Tensor, float32, int64
 
 
-def tensor(
-    data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A leaf with a copy of `data`: a number, nested lists, a NumPy array or a tensor.
 
     NumPy arrays and tensors keep their type; Python floats become float32, ints int64.
@@ -36,7 +33,7 @@ def tensor(
         own = len(source) > 0 and all(isinstance(x, (np.ndarray, np.generic)) for x in source)
     if device_of(source) == CPU:
         source = np.array(source)
-        if source.dtype == np.float64 and not own:
+        if source.dtype == np.float64 and not own and dtype is None:
             source = source.astype(np.float32)
     else:
         source = source.copy()

@@ -49,6 +49,9 @@ class set_grad_enabled(contextlib.ContextDecorator):
     def __exit__(self, *error: object) -> None:
         _recording.reset(self._tokens.pop())
 
+    def _recreate_cm(self) -> "set_grad_enabled":
+        return set_grad_enabled(self._mode)  # a decorated function may run in several threads
+
 
 class no_grad(set_grad_enabled):
     """Within `with no_grad():`, or in a function decorated `@no_grad()`, no graph is recorded."""
@@ -125,6 +128,8 @@ class Variable:
         wanted = None if inputs is None else list(inputs)
         found = _sweep([self], [gradient], wanted, retain_graph, create_graph)
         for leaf, total in found.items():
+            if create_graph:
+                total = total + 0.0  # in memory of its own, and still with its graph
             leaf.grad = total if leaf.grad is None else leaf.grad + total
 
 
@@ -149,7 +154,7 @@ class Primitive:
         self.name = forward.__name__
         self.forward = forward
         self.rules: Sequence[Callable] = ()
-        is_input = lambda p: p.default is p.empty and p.kind is not p.KEYWORD_ONLY  # noqa: E731
+        is_input = lambda p: p.default is p.empty and p.kind is not p.KEYWORD_ONLY
         described = inspect.signature(forward).parameters.values()
         variadic = any(p.kind is p.VAR_POSITIONAL for p in described)
         self.arity = None if variadic else sum(map(is_input, described))
@@ -194,8 +199,9 @@ class Primitive:
         return self.output(array, family, requires_grad, inputs, params)
 
     def output(
-        self, array: Array, family: type, requires_grad: bool, inputs: tuple, params: dict
-    ) -> Variable:
+        self, array: Array, family: type, requires_grad: bool, inputs: tuple,
+        params: dict[str, Any] = _NO_PARAMS,
+    ) -> Variable:  # fmt: skip
         """A variable that holds `array`; a node of the graph if it is to be differentiated."""
         y = _new(family)
         y.array = array
@@ -283,19 +289,19 @@ def history(outputs: Iterable[Variable]) -> list[Variable]:
 
     An output is born after its inputs, so the order of birth is a topological order.
     """
-    seen = set()
-    stack = list(outputs)
+    stack = [y for y in outputs if y.primitive is not None]
+    seen = set(stack)
     while stack:
         y = stack.pop()
-        if y.primitive is None or y in seen:
-            continue
         if not y.inputs:
             raise GraphError(
                 f"backward: the graph was freed by an earlier sweep (at {y.primitive.name}). "
                 "Pass retain_graph=True to that sweep, or compute the outputs again"
             )
-        seen.add(y)
-        stack.extend(x for x in y.inputs if isinstance(x, Variable))
+        for x in y.inputs:
+            if isinstance(x, Variable) and x.primitive is not None and x not in seen:
+                seen.add(x)
+                stack.append(x)
     return sorted(seen, key=_birth)
 
 
@@ -308,9 +314,9 @@ def _sweep(
 ) -> dict[Variable, Variable]:
     """∂(Σ ⟨gradient, output⟩)/∂x for each x in `inputs`, or for each leaf if that is None."""
     totals: dict[Variable, Variable] = {}  # what has reached each variable so far: Σ of its gᵢ
+    starts = [_incoming(y, g) for y, g in zip(outputs, gradients, strict=True)]
     with set_grad_enabled(create_graph):
-        for y, g in zip(outputs, gradients, strict=True):
-            g = _incoming(y, g)
+        for y, g in zip(outputs, starts, strict=True):
             totals[y] = totals[y] + g if y in totals else g
         given = list(totals.values())
         nodes = history(outputs)
@@ -318,9 +324,11 @@ def _sweep(
         between = None if inputs is None else _computed_from(ends, nodes)
         while nodes:
             y = nodes.pop()
-            if y not in totals or (between is not None and y not in between):
+            if between is not None and y not in between:
                 continue
-            g = totals[y] if y in ends else totals.pop(y)
+            g = totals.get(y) if y in ends else totals.pop(y, None)
+            if g is None:
+                continue
             if y.birth < _last_edit:
                 _check_unedited(y)
             for i, x in enumerate(y.inputs):
@@ -334,7 +342,7 @@ def _sweep(
                     reached = totals.get(x)
                     totals[x] = gᵢ if reached is None else reached + gᵢ
             if not retain_graph:
-                y.inputs, y.params = (), _NO_PARAMS  # freed: `history` tells whoever comes here again
+                y.inputs, y.params = (), _NO_PARAMS  # freed; `history` says so to the next sweep
     found = totals if inputs is None else {x: totals[x] for x in inputs if x in totals}
     if not create_graph:
         _give_own_memory(found, given)

@@ -5,10 +5,8 @@ and one entry "structure" that says in JSON how they nest. Nothing is pickled, s
 is ever executed; the archive's checksums detect damage.
 """
 
-import contextlib
 import json
 import os
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -31,16 +29,15 @@ def save(obj: Any, path: str | os.PathLike) -> None:
     structure = json.dumps(_describe(obj, "", arrays))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "wb") as file:
             np.savez(file, structure=np.frombuffer(structure.encode(), np.uint8), **arrays)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import backend
-from minigrad.backend import CPU, Array, Device, Generator, array_module, device_of, to_device
+from minigrad.backend import CPU, Array, Device, Generator, device_of, to_device
 from minigrad.engine import Primitive, Variable, is_grad_enabled, mark_edited
 from minigrad.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from minigrad.ops import arithmetic, elementwise, linear, reduction, sampling
@@ -33,6 +33,7 @@ def _reflected(op: Primitive) -> Callable:
 class Tensor(Variable):
     """An array of numbers that remembers how it was computed, so that it can be differentiated.
 
+    >>> from minigrad import tensor
     >>> x = tensor([1.0, 2.0], requires_grad=True)
     >>> (x * x).sum().backward()
     >>> x.grad
@@ -168,6 +169,11 @@ class Tensor(Variable):
         twin.grad = None if self.grad is None else self.grad.detach().clone()
         return twin
 
+    def __reduce__(self) -> tuple:
+        if self.primitive is not None:
+            raise GraphError("pickle: the tensor is part of a graph. Use .detach() first")
+        return type(self), (self.array, self.requires_grad)
+
     def requires_grad_(self, requires_grad: bool = True) -> "Tensor":
         """Ask for a gradient of this leaf, or no longer."""
         if self.primitive is not None:
@@ -192,8 +198,8 @@ class Tensor(Variable):
             dtype = np.dtype(dtype)
             floats = dtype.kind == "f"
             y = shaping.cast(y, dtype=dtype) if floats else Tensor(y.array.astype(dtype))
-        if device is not None and backend.device(device) != self.device:
-            y = shaping.move(y, device=backend.device(device))
+        if device is not None and backend.device_named(device) != self.device:
+            y = shaping.move(y, device=backend.device_named(device))
         return y
 
     def float(self) -> "Tensor":
@@ -263,18 +269,22 @@ class Tensor(Variable):
 
     def logical_not(self) -> "Tensor":
         """Not, of booleans."""
-        return self.bool() == False  # noqa: E712
+        return self.bool() == False
 
-    __invert__ = logical_not
+    def __invert__(self) -> "Tensor":
+        return _truth("~", self).logical_not()
 
     def __and__(self, other: "Tensor") -> "Tensor":
-        return self.bool() * other.bool()
+        return _truth("&", self) * _truth("&", other)
 
     def __or__(self, other: "Tensor") -> "Tensor":
-        return self.bool() + other.bool()
+        return _truth("|", self) + _truth("|", other)
 
     def __getitem__(self, index: Any) -> "Tensor":
-        return shaping.getitem(self, index=shaping.plain_index(index))
+        y = self
+        for step in shaping.index_steps(index):
+            y = shaping.getitem(y, index=step)
+        return y
 
     def reshape(self, *sizes: Any) -> "Tensor":
         """The entries in another shape; one size may be -1."""
@@ -346,19 +356,21 @@ class Tensor(Variable):
     # ------------------------------------------------------------ writing in place
 
     def _own_array(self) -> Array:
-        """The array to write to; the result of a reduction may be a NumPy scalar, which has none."""
-        if not hasattr(self.array, "setflags") and array_module(self.array) is np:
+        """The array to write to, in place of the NumPy scalar that a reduction may have left."""
+        if isinstance(self.array, np.generic):
             self.array = np.array(self.array)
         return self.array
 
-    def _write(self, op: str, value: Any, index: Any = ...) -> "Tensor":
+    def _write(self, op: str, value: Any, steps: Sequence = (...,)) -> "Tensor":
         recorded = self.requires_grad or (isinstance(value, Variable) and value.requires_grad)
         if recorded and is_grad_enabled():
             raise GraphError(
                 f"{op}: writes in place to, or from, a tensor that requires a gradient. Write "
                 "under no_grad, or compute a new tensor"
             )
-        array = self._own_array()
+        array, index = self._own_array(), steps[-1]
+        for step in steps[:-1]:
+            array = array[step]
         value = value.array if isinstance(value, Variable) else value
         try:
             array[index] = value
@@ -371,7 +383,7 @@ class Tensor(Variable):
         return self
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._write("setitem", value, shaping.plain_index(index))
+        self._write("setitem", value, shaping.index_steps(index))
 
     def copy_(self, other: Any) -> "Tensor":
         """Take the values of `other`."""
@@ -423,6 +435,14 @@ class Tensor(Variable):
 
 
 Tensor.family = Tensor
+
+
+def _truth(op: str, x: Any) -> Tensor:
+    """x, if it is a tensor of booleans: of integers `op` would be taken bit by bit."""
+    if not isinstance(x, Tensor) or x.dtype != bool_:
+        kind = getattr(x, "dtype", type(x).__name__)
+        raise DTypeError(f"{op}: got {kind}; expected a tensor of booleans. Use .bool()")
+    return x
 
 
 def _sizes(sizes: tuple) -> tuple[int, ...]:

@@ -23,8 +23,7 @@ try:
     from PIL import Image, ImageDraw, ImageFilter, ImageFont
 except ImportError as missing:
     raise ImportError(
-        "glyphs are drawn with Pillow from matplotlib's fonts: "
-        'pip install "minigrad-numpy[demos]"'
+        'glyphs are drawn with Pillow from matplotlib\'s fonts: pip install "minigrad-numpy[demos]"'
     ) from missing
 
 # A face: a font file, and its ten characters for 0 to 9. Letters lend the shapes that hands write

@@ -133,7 +133,8 @@ def _load(
 
 def _complete(name: str, folder: Path, part: str) -> None:
     """Download the files of this part ("train-" or "t10k-") that the cache folder lacks."""
-    files = [RemoteFile(file, *facts) for file, facts in zip(FILE_NAMES, PUBLISHED[name])]
+    facts = zip(FILE_NAMES, PUBLISHED[name], strict=True)
+    files = [RemoteFile(file, size, sha256) for file, (size, sha256) in facts]
     wanted = [file for file in files if file.name.startswith(part)]
     missing = [file for file in wanted if not _find(folder, file.name.removesuffix(".gz"))]
     download_files(folder, missing, MIRRORS[name])

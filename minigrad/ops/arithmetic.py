@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import Array, array_module
+from minigrad.backend import array_module
 from minigrad.engine import Primitive, Variable, primitive
 from minigrad.errors import DTypeError
-from minigrad.ops.shape import broadcast_shape, broadcast_to, cast
+from minigrad.ops.shape import broadcast_shape, broadcast_to, cast, result_type
 
 
 class Binary(Primitive):
@@ -30,42 +30,34 @@ class Binary(Primitive):
                 q = b.array
                 if p.shape == q.shape and p.dtype is q.dtype and type(p) is type(q):
                     requires_grad = a.requires_grad or b.requires_grad
-                    return self.output(self.forward(p, q), a.family, requires_grad, (a, b), {})
+                    return self.output(self.forward(p, q), a.family, requires_grad, (a, b))
                 a, b = _alike(self.name, a, b)
             elif type(b) is float and p.dtype.kind == "f":
-                return self.output(self.forward(p, b), a.family, a.requires_grad, (a, b), {})
+                return self.output(self.forward(p, b), a.family, a.requires_grad, (a, b))
             else:
                 a, b = _with_number(self.name, a, b)
         elif isinstance(b, Variable):
             q = b.array
             if type(a) is float and q.dtype.kind == "f":
-                return self.output(self.forward(a, q), b.family, b.requires_grad, (a, b), {})
+                return self.output(self.forward(a, q), b.family, b.requires_grad, (a, b))
             b, a = _with_number(self.name, b, a)
         return super().__call__(a, b)
 
 
 class FloatBinary(Binary):
-    """A `Binary` that turns integers into float32 first."""
+    """A `Binary` that turns integers into float32 first, where no float gives them its type."""
 
     def __call__(self, a: Any, b: Any) -> Variable:
-        return super().__call__(_floating(a), _floating(b))
+        if not (_is_float(a) or _is_float(b)):
+            a, b = (
+                cast(x, dtype=np.dtype(np.float32)) if isinstance(x, Variable) else x
+                for x in (a, b)
+            )
+        return super().__call__(a, b)
 
 
-def _floating(a: Any) -> Any:
-    if isinstance(a, Variable) and a.array.dtype.kind != "f":
-        return cast(a, dtype=np.dtype(np.float32))
-    return a
-
-
-def result_type(a: Array, b: Array) -> np.dtype:
-    """The element type of a ∘ b for two tensors, by PyTorch's rule of promotion."""
-    kinds = "b", "iu", "f"
-    rank_a, rank_b = (next(i for i, k in enumerate(kinds) if x.dtype.kind in k) for x in (a, b))
-    if rank_a != rank_b:
-        return a.dtype if rank_a > rank_b else b.dtype
-    if (a.ndim == 0) != (b.ndim == 0):
-        return a.dtype if a.ndim else b.dtype
-    return np.result_type(a.dtype, b.dtype)
+def _is_float(a: Any) -> bool:
+    return isinstance(a, Variable) and a.array.dtype.kind == "f"
 
 
 def _alike(op: str, a: Variable, b: Variable) -> tuple[Variable, Variable]:

@@ -23,8 +23,8 @@ class Unary(Primitive):
         if isinstance(x, Variable):
             if x.array.dtype.kind != "f":
                 x = cast(x, dtype=np.dtype(np.float32))
-            if not self.parameters:
-                return self.output(self.forward(x.array), x.family, x.requires_grad, (x,), {})
+            if not (self.parameters or args or params):
+                return self.output(self.forward(x.array), x.family, x.requires_grad, (x,))
         return super().__call__(x, *args, **params)
 
 
@@ -166,7 +166,10 @@ def clamp(x, min=None, max=None):
     """y = x held between the numbers min and max; the derivative is 1 on the bounds, 0 beyond"""
     if min is None and max is None:
         raise ArgumentError("clamp: got neither min nor max; expected at least one of them")
-    return array_module(x).clip(x, min, max)
+    if x.dtype.kind != "f" and (isinstance(min, float) or isinstance(max, float)):
+        x = x.astype(np.float32)
+    y = array_module(x).clip(x, min, max)
+    return y.astype(x.dtype, copy=False)  # NumPy's scalars would widen float32
 
 
 @primitive
@@ -186,15 +189,20 @@ def tanh(x):
     return array_module(x).tanh(x)
 
 
-def _sigmoid(x):
+def sigmoid_array(x):
+    """σ(x) of an array; where e⁻ˣ overflows to ∞, 1 / ∞ = 0 is right."""
     xp = array_module(x)
-    return xp.exp(xp.minimum(x, 0.0)) / (1.0 + xp.exp(-xp.abs(x)))
+    y = -x
+    with np.errstate(over="ignore"):
+        y = xp.exp(y)
+    y += 1.0
+    return xp.reciprocal(y)
 
 
 @Unary
 def sigmoid(x):
-    """y = σ(x) = 1 / (1 + e⁻ˣ) = e^min(x, 0) / (1 + e^-|x|), where no exponential overflows"""
-    return _sigmoid(x)
+    """y = σ(x) = 1 / (1 + e⁻ˣ)"""
+    return sigmoid_array(x)
 
 
 @Unary
@@ -211,8 +219,22 @@ def softplus(x):
     return xp.maximum(x, 0.0) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
-tanh.vjp(lambda g, y, x: g - g * (y * y))
-sigmoid.vjp(lambda g, y, x: g * (y - y * y))
+@Binary
+def _tanh_slope(g, y):
+    return g - g * (y * y)
+
+
+@Binary
+def _sigmoid_slope(g, y):
+    return g * (y - y * y)
+
+
+tanh.vjp(lambda g, y, x: _tanh_slope(g, y))
+_tanh_slope.vjp(lambda h, z, g, y: _tanh_slope(h, y), lambda h, z, g, y: h * g * y * -2.0)
+sigmoid.vjp(lambda g, y, x: _sigmoid_slope(g, y))
+_sigmoid_slope.vjp(
+    lambda h, z, g, y: _sigmoid_slope(h, y), lambda h, z, g, y: h * g * (1.0 - 2.0 * y)
+)
 logsigmoid.vjp(lambda g, y, x: g * sigmoid(-x))
 softplus.vjp(lambda g, y, x: g * sigmoid(x))
 
@@ -220,7 +242,7 @@ softplus.vjp(lambda g, y, x: g * sigmoid(x))
 @Unary
 def silu(x):
     """y = x σ(x)"""
-    return x * _sigmoid(x)
+    return x * sigmoid_array(x)
 
 
 def _silu_rule(g, y, x):
@@ -240,15 +262,24 @@ def relu(x):
     return array_module(x).maximum(x, 0)
 
 
+@Binary
+def _gate(g, y):
+    return g * (y > 0)
+
+
+relu.vjp(lambda g, y, x: _gate(g, y))
+_gate.vjp(lambda h, z, g, y: _gate(h, y), lambda h, z, g, y: zeros_like(h))
+
+
 @Unary
 def leaky_relu(x, negative_slope=0.01):
     """y = x if x > 0, else slope · x; its derivative at 0 is the slope"""
     xp = array_module(x)
-    return xp.maximum(x, 0.0) + negative_slope * xp.minimum(x, 0.0)
+    return xp.maximum(x, 0.0) + float(negative_slope) * xp.minimum(x, 0.0)
 
 
 @primitive
-def _leaky_slope(x, negative_slope):
+def _leaky_slope(x, *, negative_slope):
     return (x > 0) * x.dtype.type(1.0 - negative_slope) + x.dtype.type(negative_slope)
 
 
@@ -256,10 +287,9 @@ def _leaky_slope(x, negative_slope):
 def elu(x, alpha=1.0):
     """y = x if x > 0, else α (eˣ - 1); its derivative at 0 is α"""
     xp = array_module(x)
-    return xp.maximum(x, 0.0) + alpha * xp.expm1(xp.minimum(x, 0.0))
+    return xp.maximum(x, 0.0) + float(alpha) * xp.expm1(xp.minimum(x, 0.0))
 
 
-relu.vjp(lambda g, y, x: g * (y > 0))
 leaky_relu.vjp(lambda g, y, x, negative_slope: g * _leaky_slope(x, negative_slope=negative_slope))
 elu.vjp(lambda g, y, x, alpha: g * where(less_equal(x, 0.0), y + alpha, 1.0))
 

@@ -4,7 +4,7 @@ import math
 
 from minigrad.engine import Primitive, Variable
 from minigrad.errors import DTypeError, ShapeError
-from minigrad.ops.shape import broadcast_shape, permute, reshape, sum_array, sum_to
+from minigrad.ops.shape import broadcast_shape, permute, reshape, sum_to
 
 
 def _transposed(x: Variable) -> Variable:
@@ -68,6 +68,17 @@ def matmul(a: Variable, b: Variable) -> Variable:
 
 
 @Product
+def _transposed_matmul(a, b):
+    return a.T @ b
+
+
+_transposed_matmul.vjp(
+    lambda g, y, a, b: _matmul(b, _transposed(g)),
+    lambda g, y, a, b: _matmul(a, g),
+)
+
+
+@Product
 def _affine(x, weight, bias):
     y = x @ weight.T
     y += bias
@@ -77,7 +88,7 @@ def _affine(x, weight, bias):
 _affine.name = "linear"
 _affine.vjp(
     lambda g, y, x, weight, bias: _matmul(g, weight),
-    lambda g, y, x, weight, bias: _matmul(_transposed(g), x),
+    lambda g, y, x, weight, bias: _transposed_matmul(g, x),
     lambda g, y, x, weight, bias: sum_to(g, shape=bias.shape),
 )
 

@@ -6,11 +6,13 @@ A reduction's gradient is spread back over the axes: `spread` is the adjoint of 
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from minigrad.backend import array_module
 from minigrad.engine import Variable, primitive
 from minigrad.errors import ArgumentError, DTypeError, ShapeError
 from minigrad.ops.arithmetic import divide_or_zero, equal, subtract, where
-from minigrad.ops.elementwise import Unary, abs, exp, isfinite, sign, square
+from minigrad.ops.elementwise import Unary, abs, exp, sign, square
 from minigrad.ops.shape import Dim, axes, flip, getitem, keep_dims, reshape, spread, sum_array
 
 
@@ -39,9 +41,11 @@ def mean(x, dim=None, keepdim=False):
 
 
 @primitive
-def cumsum(x, dim):
+def cumsum(x, *, dim):
     """y[i] = x[0] + … + x[i] along `dim`"""
-    return x.cumsum(axes(dim, x.ndim, "cumsum")[0] if x.ndim else None).reshape(x.shape)
+    axis = (axes(dim, x.ndim, "cumsum") or (None,))[0]
+    dtype = x.dtype if x.dtype.kind == "f" else np.int64
+    return x.cumsum(axis, dtype=dtype).reshape(x.shape)
 
 
 sum.vjp(lambda g, y, x, dim, keepdim: spread(g, x.shape, dim))
@@ -55,7 +59,12 @@ def var(
     x: Variable, dim: Dim = None, unbiased: bool = True, keepdim: bool = False,
     *, correction: int | None = None,
 ) -> Variable:  # fmt: skip
-    """y = Σ (x - x̄)² / (n - correction), in two passes; correction 1 (unbiased) by default."""
+    """y = Σ (x - x̄)² / (n - correction), in two passes; correction 1 (unbiased) by default.
+
+    `var(unbiased)` is understood too: a truth value is no axis.
+    """
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     correction = int(unbiased) if correction is None else correction
     free = _terms("var", x.array.shape, dim) - correction
     deviation = subtract(x, mean(x, dim=dim, keepdim=True))
@@ -82,7 +91,7 @@ sqrt_or_zero.vjp(lambda g, y, x: divide_or_zero(g, y * 2.0))
 
 
 @Unary
-def _euclid(x, dim, keepdim):
+def _euclid(x, *, dim, keepdim):
     """√Σ x², scaled by the largest |x| so that no square overflows"""
     xp = array_module(x)
     axis = axes(dim, x.ndim, "norm")
@@ -100,9 +109,7 @@ _euclid.vjp(
 )
 
 
-def norm(
-    x: Variable, p: float | str = 2, dim: Dim = None, keepdim: bool = False
-) -> Variable:
+def norm(x: Variable, p: float | str = 2, dim: Dim = None, keepdim: bool = False) -> Variable:
     """‖x‖ₚ = (Σ |x|ᵖ)^(1/p); p = ∞ gives the largest |x|, 'fro' means p = 2.
 
     Its gradient at x = 0 is 0.
@@ -121,14 +128,14 @@ def norm(
 
 
 @Unary
-def _p_norm(x, p, dim, keepdim):
+def _p_norm(x, *, p, dim, keepdim):
     xp = array_module(x)
     return sum_array(xp.abs(x) ** p, axes(dim, x.ndim, "norm"), keepdim) ** (1.0 / p)
 
 
 def _p_norm_rule(g, y, x, p, dim, keepdim):
-    """∂‖x‖ₚ/∂x = sign(x) (|x| / ‖x‖ₚ)ᵖ⁻¹"""
-    ratio = divide_or_zero(abs(x), spread(y, x.shape, dim))
+    """∂‖x‖ₚ/∂x = sign(x) (|x| / ‖x‖ₚ)ᵖ⁻¹, and 0 where x = 0: the ratio there may be any but 0"""
+    ratio = where(equal(x, 0.0), 1.0, divide_or_zero(abs(x), spread(y, x.shape, dim)))
     return spread(g, x.shape, dim) * sign(x) * ratio ** (p - 1.0)
 
 
@@ -212,9 +219,7 @@ def _taken(x: Variable, where_: Variable, dim: int, keepdim: bool) -> Extreme:
     if not x.array.ndim:
         return Extreme(x, where_)
     (axis,) = axes(dim, x.array.ndim, "max")
-    index = [
-        xp.arange(n).reshape((-1,) + (1,) * (len(shape) - i - 1)) for i, n in enumerate(shape)
-    ]
+    index = [xp.arange(n).reshape((-1,) + (1,) * (len(shape) - i - 1)) for i, n in enumerate(shape)]
     index[axis] = where_.array
     values = getitem(x, index=tuple(index))
     if keepdim:
@@ -234,18 +239,18 @@ def _shift(x, axis):
 
 
 @Unary
-def logsumexp(x, dim, keepdim=False):
+def logsumexp(x, *, dim, keepdim=False):
     """y = ln Σ eˣ = m + ln Σ eˣ⁻ᵐ with m = max x; -∞ if all are -∞, with gradient 0"""
     xp = array_module(x)
     axis = _nonempty("logsumexp", x, dim)
     m = _shift(x, axis)
     total = sum_array(xp.exp(x - m), axis, keepdims=True)
-    y = xp.where(total > 0, m + xp.log(xp.where(total > 0, total, 1)), -xp.inf)
+    y = xp.where(total == 0, -xp.inf, m + xp.log(xp.where(total == 0, 1, total)))
     return (y if keepdim else y.squeeze(axis)).astype(x.dtype, copy=False)
 
 
 @Unary
-def softmax(x, dim):
+def softmax(x, *, dim):
     """y = eˣ / Σ eˣ, from eˣ⁻ᵐ with m = max x"""
     axis = _nonempty("softmax", x, dim)
     y = array_module(x).exp(x - _shift(x, axis))
@@ -254,7 +259,7 @@ def softmax(x, dim):
 
 
 @Unary
-def log_softmax(x, dim):
+def log_softmax(x, *, dim):
     """y = x - ln Σ eˣ"""
     xp = array_module(x)
     axis = _nonempty("log_softmax", x, dim)
@@ -264,9 +269,10 @@ def log_softmax(x, dim):
 
 
 def _logsumexp_rule(g, y, x, dim, keepdim):
-    """∂y/∂x = eˣ⁻ʸ, the softmax; with all x = -∞ it is taken as 0"""
-    y = spread(y, x.shape, dim)
-    return spread(g, x.shape, dim) * exp(x - where(isfinite(y), y, 0.0))
+    """∂y/∂x = softmax x; with all x = -∞ it is taken as 0"""
+    nothing = equal(spread(y, x.shape, dim), -math.inf)
+    p = softmax(where(nothing, 0.0, x), dim=dim)
+    return where(nothing, 0.0, spread(g, x.shape, dim)) * p
 
 
 logsumexp.vjp(_logsumexp_rule)

@@ -79,12 +79,15 @@ broadcast_to.vjp(lambda g, y, x, shape: sum_to(g, shape=x.shape))
 sum_to.vjp(lambda g, y, x, shape: broadcast_to(g, shape=x.shape))
 
 
+STRETCH = 512  # terms that float32 adds one after the other to the last digit but one
+
+
 def sum_array(x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Array:
     """Σ of an array over `axis`, in its own float type, accurate for many terms.
 
-    NumPy adds pairwise only along the fastest axis. Along the others float32 drifts (1 % at 10⁶
-    terms), so more than 4,096 terms are added in float64; fewer rows of a matrix are added as the
-    product 1ᵀ x, several times faster than NumPy's loop over the outer axis.
+    NumPy adds pairwise only along the last axes in memory; along others float32 drifts (1 % at 10⁶
+    terms), and it is slow. So up to 4,096 rows of a matrix are added as the product 1ᵀ x, images
+    (n, c, h, w) to one number per channel by products too, and what else has more terms in float64.
     """
     if x.dtype.kind != "f":
         return x.sum(axis, keepdims=keepdims, dtype=np.int64)
@@ -92,9 +95,23 @@ def sum_array(x: Array, axis: tuple[int, ...], keepdims: bool = False) -> Array:
     if axis == (0,) and x.ndim == 2 and 8 <= terms <= 4096:
         y = array_module(x).ones(terms, x.dtype) @ x
         return y[None] if keepdims else y
-    if terms > 4096 and x.dtype == np.float32:
+    if x.ndim > 2 and x.size and axis == (0, *range(2, x.ndim)):
+        y = _sum_images(x.reshape(*x.shape[:2], -1))
+        return y.reshape(1, -1, *[1] * (x.ndim - 2)) if keepdims else y
+    pairwise = x.flags.c_contiguous and axis == tuple(range(x.ndim - len(axis), x.ndim))
+    if terms > 4096 and x.dtype == np.float32 and not pairwise:
         return x.sum(axis, keepdims=keepdims, dtype=np.float64).astype(np.float32)
     return x.sum(axis, keepdims=keepdims)
+
+
+def _sum_images(x):
+    """Σ of (n, c, l) over n and l: short stretches of l as products with 1, these in float64"""
+    ones = array_module(x).ones(min(x.shape[2], STRETCH), x.dtype)
+    total = 0.0
+    for start in range(0, x.shape[2], STRETCH):
+        part = x[..., start : start + STRETCH]
+        total = total + (part @ ones[: part.shape[2]]).sum(0, dtype=np.float64)
+    return total.astype(x.dtype)
 
 
 def keep_dims(y: Variable, shape: Shape, dim: Dim) -> Variable:
@@ -159,6 +176,16 @@ def cast(x, *, dtype):
 cast.vjp(lambda g, y, x, dtype: cast(g, dtype=x.dtype))
 
 
+def result_type(*arrays: Array) -> np.dtype:
+    """The element type of what several arrays make together, by PyTorch's rule of promotion.
+
+    Floats outrank integers, and these booleans; among equals 0-d arrays do not count beside others.
+    """
+    ranks = [{"b": 0, "u": 1, "i": 1, "f": 2}[x.dtype.kind] for x in arrays]
+    highest = [x for x, rank in zip(arrays, ranks, strict=True) if rank == max(ranks)]
+    return np.result_type(*(x.dtype for x in [x for x in highest if x.ndim] or highest))
+
+
 @primitive
 def move(x, *, device):
     """y = x on another device."""
@@ -191,6 +218,37 @@ def plain_index(index: Any) -> Any:
     if getattr(index, "dtype", None) is not None and index.dtype.kind not in "biu":
         raise DTypeError(f"getitem: got an index of {index.dtype}; expected integers or booleans")
     return index
+
+
+def index_steps(index: Any) -> list:
+    """The indices by which NumPy, one after the other, reads what PyTorch reads by `index`.
+
+    PyTorch takes integers out first; NumPy would count them as index arrays, and move the axes.
+
+    >>> np.zeros((2, 3, 4))[0, :, [1, 1]].shape
+    (2, 3)
+    >>> [getattr(part, "shape", part) for part in index_steps((0, ..., [1, 1]))[1]]
+    [Ellipsis, (2,)]
+    """
+    index = plain_index(index)
+    parts = index if isinstance(index, tuple) else ()
+    arrays = [part for part in parts if getattr(part, "ndim", 0)]
+    if not arrays or not any(map(_is_integer, parts)):
+        return [index]
+    first, then = [], []
+    for part in parts:
+        if getattr(part, "ndim", 0):
+            first += [slice(None)] * (part.ndim if part.dtype == bool else 1)
+            then.append(part)
+        else:
+            first.append(part)
+            then += [] if _is_integer(part) else [part if part is Ellipsis else slice(None)]
+    return [tuple(first), tuple(then)]
+
+
+def _is_integer(part: Any) -> bool:
+    kind = part.dtype.kind if getattr(part, "ndim", 1) == 0 else ""
+    return kind in ("i", "u") or (isinstance(part, int) and not isinstance(part, bool))
 
 
 @primitive
@@ -273,7 +331,7 @@ def cat(tensors: Sequence[Variable], dim: int = 0) -> Variable:
         raise ShapeError(
             f"cat: got {', '.join(map(str, shapes))}; expected equal sizes except at dim {dim}"
         )
-    dtype = np.result_type(*(x.array.dtype for x in tensors))
+    dtype = result_type(*(x.array for x in tensors))
     return _join(*(x if x.array.dtype == dtype else cast(x, dtype=dtype) for x in tensors), dim=dim)
 
 

@@ -1,17 +1,17 @@
 r"""Gradient descent and its relatives, each a formula per parameter, in PyTorch's arithmetic.
 
-The formulas are entry by entry, so it does not matter to them where one parameter ends and the next
-begins. At its first step an optimiser therefore moves the parameters that it steps together into one
-flat buffer (each stays a view of its stretch) and computes on that, in pieces small enough for the
-processor's cache, writing into memory that it already has: ten times faster than a fresh array per
-operation.
+The formulas are entry by entry, so it does not matter to them where one parameter ends and the
+next begins. At its first step an optimiser therefore moves the parameters that it steps together
+into one flat buffer (each stays a view of its stretch) and computes on that, in pieces small enough
+for the processor's cache, writing into memory that it already has: several times faster than a
+fresh array for every operation.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from minigrad.backend import Array, array_module
+from minigrad.backend import Array, array_module, keep_freed_memory
 from minigrad.engine import enable_grad, mark_edited
 from minigrad.errors import ArgumentError, CheckpointError, DTypeError
 from minigrad.tensor import Tensor
@@ -20,15 +20,14 @@ PIECE = 1 << 16  # entries updated at a time: four arrays of 256 kB stay in the 
 
 
 class Block:
-    """Parameters stepped together: flat buffers of their values, gradients and state."""
+    """Parameters stepped together: flat buffers of their values and state."""
 
     def __init__(self, params: list[Tensor], states: list[dict[str, Any]]) -> None:
         xp = array_module(params[0].array)
         self.params = params
-        self.step = states[0].get("step", 0)
+        self.step = states[0]["step"]
         self.values = xp.concatenate([p.array.ravel() for p in params])
-        self.gradients = xp.empty_like(self.values)
-        self.scratch = xp.empty(min(PIECE, self.values.size), self.values.dtype)
+        self.scratch = xp.empty((2, min(PIECE, self.values.size)), self.values.dtype)
         self.buffers = {
             name: xp.concatenate([xp.asarray(s[name], self.values.dtype).ravel() for s in states])
             for name in states[0]
@@ -46,24 +45,32 @@ class Block:
     def still_holds(self, params: list[Tensor]) -> bool:
         """Whether it consists of just these, and nobody has given one of them another array."""
         return len(params) == len(self.params) and all(
-            p is q and p.array.base is self.values
-            for p, q in zip(params, self.params, strict=True)
+            p is q and p.array.base is self.values for p, q in zip(params, self.params, strict=True)
         )
 
-    def gather_gradients(self, sign: float) -> None:
-        """Bring the parameters' gradients, times `sign`, into the flat buffer."""
-        flat = [p.grad.array.ravel() for p in self.params]
-        array_module(self.values).concatenate(flat, out=self.gradients)
-        if sign != 1:
-            self.gradients *= sign
-
-    def pieces(self) -> Iterable[tuple[Array, Array, dict[str, Array], Array]]:
-        """(values, gradients, state, scratch) of one stretch after the other."""
-        for start in range(0, self.values.size, PIECE):
-            part = slice(start, start + PIECE)
-            w = self.values[part]
+    def pieces(self) -> Iterator[tuple[Array, Array, dict[str, Array]]]:
+        """(values, gradients, state) of one stretch after the other."""
+        start = 0
+        for g in self._gradients():
+            part = slice(start, start + g.size)
             buffers = {name: buffer[part] for name, buffer in self.buffers.items()}
-            yield w, self.gradients[part], buffers, self.scratch[: w.size]
+            yield self.values[part], g, buffers
+            start = part.stop
+
+    def _gradients(self) -> Iterator[Array]:
+        """The gradients as flat pieces: of long ones a part, of short ones several together."""
+        short: list[Array] = []
+        for p in self.params:
+            g = p.grad.array.ravel()
+            if short and sum(h.size for h in short) + g.size > PIECE:
+                yield array_module(g).concatenate(short)
+                short = []
+            if g.size < PIECE:
+                short.append(g)
+            else:
+                yield from (g[i : i + PIECE] for i in range(0, g.size, PIECE))
+        if short:
+            yield array_module(self.values).concatenate(short)
 
 
 class Optimizer:
@@ -74,6 +81,7 @@ class Optimizer:
     """
 
     def __init__(self, params: Iterable, defaults: dict[str, Any]) -> None:
+        keep_freed_memory()
         self.defaults = defaults
         self.state: dict[Tensor, dict[str, Any]] = {}
         self.param_groups: list[dict[str, Any]] = []
@@ -113,22 +121,21 @@ class Optimizer:
                 loss = closure()
         blocks = []
         for group in self.param_groups:
-            for params in self._stepped_together(group["params"]):
-                block = next((b for b in self._blocks if b.still_holds(params)), None)
-                block = block or Block(params, [self._state(p, group) for p in params])
+            moving = [p for p in group["params"] if p.grad is not None]
+            held = [b for b in self._blocks if b.still_holds(moving)]
+            for block in held or self._new_blocks(moving, group):
                 self._advance(block, group)
                 blocks.append(block)
         self._blocks = blocks
         return loss
 
-    def _stepped_together(self, params: list[Tensor]) -> list[list[Tensor]]:
-        """The parameters with a gradient, by element type, device and number of steps so far."""
+    def _new_blocks(self, params: list[Tensor], group: dict[str, Any]) -> list[Block]:
+        """A block for each element type, device and number of steps so far."""
         kinds: dict[tuple, list[Tensor]] = {}
         for p in params:
-            if p.grad is not None:
-                steps = self.state[p]["step"] if p in self.state else 0
-                kinds.setdefault((p.dtype, p.device, steps), []).append(p)
-        return list(kinds.values())
+            steps = self._state(p, group)["step"]
+            kinds.setdefault((p.dtype, p.device, steps), []).append(p)
+        return [Block(alike, [self.state[p] for p in alike]) for alike in kinds.values()]
 
     def _state(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         if p not in self.state:
@@ -137,9 +144,13 @@ class Optimizer:
         return self.state[p]
 
     def _advance(self, block: Block, group: dict[str, Any]) -> None:
-        block.gather_gradients(-1 if group.get("maximize") else 1)
         block.step += 1
-        for w, g, state, scratch in block.pieces():
+        for w, g, state in block.pieces():
+            spare, scratch = block.scratch[:, : w.size]
+            if group["maximize"]:
+                g = -g
+            if group["weight_decay"]:
+                g = self.decay(w, g, spare, group)
             self.update(w, g, state, scratch, block.step, group)
         for p in block.params:
             self.state[p]["step"] = block.step
@@ -152,11 +163,14 @@ class Optimizer:
     def update(
         self, w: Array, g: Array, state: dict[str, Array], scratch: Array, t: int, group: dict
     ) -> None:
-        """Step t of the algorithm on flat arrays: change `w`, and what is in `state`, in place.
-
-        `g` may be overwritten, and `scratch` is free.
-        """
+        """Step t of the algorithm on flat arrays: change `w`, and what is in `state`, in place."""
         raise NotImplementedError
+
+    def decay(self, w: Array, g: Array, spare: Array, group: dict[str, Any]) -> Array:
+        """g + λ w: the gradient of the penalty λ/2 ‖w‖² is coupled to that of the loss."""
+        array_module(w).multiply(w, group["weight_decay"], out=spare)
+        spare += g
+        return spare
 
     # ------------------------------------------------------------ saving
 
@@ -171,7 +185,7 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from where `state_dict` was taken; CheckpointError if it is of other parameters."""
+        """Continue from where `state_dict` was taken; CheckpointError if it does not fit."""
         saved = state_dict["param_groups"]
         sizes = [len(g["params"]) for g in self.param_groups]
         if [len(g["params"]) for g in saved] != sizes:
@@ -242,7 +256,6 @@ class SGD(Optimizer):
         self, w: Array, g: Array, state: dict[str, Array], scratch: Array, t: int, group: dict
     ) -> None:
         xp, momentum = array_module(w), group["momentum"]
-        _decay_into_gradient(w, g, scratch, group["weight_decay"])
         if momentum:
             v = state["momentum_buffer"]
             if t == 1:
@@ -251,16 +264,12 @@ class SGD(Optimizer):
                 v *= momentum
                 v += xp.multiply(g, 1 - group["dampening"], out=scratch)
             if group["nesterov"]:
-                g += xp.multiply(v, momentum, out=scratch)
+                xp.multiply(v, momentum, out=scratch)
+                scratch += g
             else:
-                g = v
+                scratch[...] = v
+            g = scratch
         w -= xp.multiply(g, group["lr"], out=scratch)
-
-
-def _decay_into_gradient(w: Array, g: Array, scratch: Array, weight_decay: float) -> None:
-    """g ← g + λ w: the gradient of the penalty λ/2 ‖w‖² is coupled to that of the loss."""
-    if weight_decay:
-        g += array_module(w).multiply(w, weight_decay, out=scratch)
 
 
 class RMSprop(Optimizer):
@@ -292,7 +301,6 @@ class RMSprop(Optimizer):
         self, w: Array, g: Array, state: dict[str, Array], scratch: Array, t: int, group: dict
     ) -> None:
         xp, s, alpha = array_module(w), state["square_avg"], group["alpha"]
-        _decay_into_gradient(w, g, scratch, group["weight_decay"])
         _add_square(s, g, alpha, scratch)
         if group["centered"]:
             m = state["grad_avg"]
@@ -330,7 +338,8 @@ class Adam(Optimizer):
     m ← β₁ m + (1 - β₁) g,  s ← β₂ s + (1 - β₂) g²,
     w ← w - η (m / (1 - β₁ᵗ)) / (√(s / (1 - β₂ᵗ)) + ε).
 
-    `weight_decay` is coupled, as in deck 000: λ w is added to g. `amsgrad` uses the largest s so far.
+    `weight_decay` is coupled, as in deck 000: λ w is added to g. `amsgrad` takes the largest s of
+    all steps so far.
     Source: Kingma and Ba, arXiv 1412.6980; Reddi et al., ICLR 2018 (amsgrad).
     """
 
@@ -350,16 +359,11 @@ class Adam(Optimizer):
     def buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
         return "exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if group["amsgrad"] else ())
 
-    def decay(self, w: Array, g: Array, scratch: Array, group: dict[str, Any]) -> None:
-        """Weight decay, before anything else."""
-        _decay_into_gradient(w, g, scratch, group["weight_decay"])
-
     def update(
         self, w: Array, g: Array, state: dict[str, Array], scratch: Array, t: int, group: dict
     ) -> None:
         xp, m, s = array_module(w), state["exp_avg"], state["exp_avg_sq"]
         beta_1, beta_2 = group["betas"]
-        self.decay(w, g, scratch, group)
         xp.subtract(g, m, out=scratch)
         scratch *= 1 - beta_1
         m += scratch  # m ← β₁ m + (1 - β₁) g
@@ -388,5 +392,7 @@ class AdamW(Adam):
     ) -> None:  # fmt: skip
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
 
-    def decay(self, w: Array, g: Array, scratch: Array, group: dict[str, Any]) -> None:
+    def decay(self, w: Array, g: Array, spare: Array, group: dict[str, Any]) -> Array:
+        """w ← (1 - η λ) w; the gradient stays what it is."""
         w *= 1 - group["lr"] * group["weight_decay"]
+        return g

@@ -1,4 +1,4 @@
-"""The download, against a small server on this machine: a good file takes its name, or nothing does.
+"""The download, against a small server here: a good file takes its name, or nothing does.
 
 The rule "https only" is part of `open_https`, so the tests hand `download_files` an opener of their
 own that speaks http to 127.0.0.1 and follows redirections by the same rule.

@@ -244,8 +244,7 @@ def test_a_missing_library_says_what_to_install(library, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)
     spec = importlib.util.spec_from_file_location("glyphs_without", module.__file__)
     message = (
-        "glyphs are drawn with Pillow from matplotlib's fonts: "
-        'pip install "minigrad-numpy[demos]"'
+        'glyphs are drawn with Pillow from matplotlib\'s fonts: pip install "minigrad-numpy[demos]"'
     )
     with pytest.raises(ImportError, match=f"^{re.escape(message)}$"):
         spec.loader.exec_module(importlib.util.module_from_spec(spec))

@@ -54,7 +54,7 @@ def test_usual_names(tmp_path, load, idx):
     test = save_set(tmp_path, f"t10k-images{idx}", 7)
     assert_same(load(data_dir=tmp_path), *train)
     assert_same(load(train=False, data_dir=str(tmp_path)), *test)
-    for data, expected in zip(mnist_splits(data_dir=tmp_path), (train, test)):
+    for data, expected in zip(mnist_splits(data_dir=tmp_path), (train, test), strict=True):
         assert_same(data, *expected)
 
 
@@ -159,7 +159,7 @@ def test_unknown_name():
 def test_complete_cache_needs_no_download(offline, tmp_path):
     train = save_set(tmp_path / "cache" / "fashion-mnist", "train-images-idx3-ubyte.gz", 6)
     test = save_set(tmp_path / "cache" / "fashion-mnist", "t10k-images.idx3-ubyte", 5)
-    for data, expected in zip(mnist_splits("fashion-mnist"), (train, test)):
+    for data, expected in zip(mnist_splits("fashion-mnist"), (train, test), strict=True):
         assert_same(data, *expected)
     assert_same(fashion_mnist(), *train)
     assert all(files == [] for _, files, _ in offline)

@@ -1,0 +1,117 @@
+"""The pictures that the demos share, in one style."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from PIL import Image
+
+from minigrad import Tensor, cat, tensor
+from minigrad.draw import make_grid
+
+plt.rcParams.update({
+    "figure.dpi": 110, "savefig.bbox": "tight", "font.size": 10, "axes.titlesize": 11,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+    "grid.alpha": 0.25, "legend.frameon": False,
+})  # fmt: skip
+DIGIT_COLOURS = plt.get_cmap("tab10")
+
+
+def input_over_output(images: Tensor, outputs: Tensor, columns: int = 10) -> np.ndarray:
+    """Each row of images above the row of what became of them, as bytes (height, width, 3)."""
+    rows = []
+    for start in range(0, len(images) - len(images) % columns, columns):
+        rows += [images[start : start + columns], outputs[start : start + columns]]
+    grid = make_grid(cat(rows).detach().cpu(), nrow=columns, padding=2, pad_value=0.25)
+    pixels = (grid.clamp(0.0, 1.0).numpy().transpose(1, 2, 0) * 255 + 0.5).astype(np.uint8)
+    return np.kron(pixels, np.ones((2, 2, 1), np.uint8))
+
+
+def save_png(pixels: np.ndarray, path: Path) -> None:
+    """Write bytes (height, width, 3) as they are."""
+    Image.fromarray(pixels).save(path)
+
+
+def load_png(path: Path) -> np.ndarray:
+    """The bytes (height, width, 3) of a picture."""
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def save_gif(frames: Sequence[np.ndarray], path: Path, seconds: float = 0.5) -> None:
+    """Write frames as an endless animation; the last one stays three times as long."""
+    pictures = [Image.fromarray(frame).quantize(16) for frame in frames]
+    durations = [round(1000 * seconds)] * (len(pictures) - 1) + [round(3000 * seconds)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+
+
+def curves(lines: dict[str, tuple[Sequence[float], str]], ylabel: str, path: Path) -> None:
+    """One line for each name: (a value for each epoch, a matplotlib style such as "C0-")."""
+    figure, axes = plt.subplots(figsize=(6.4, 4))
+    for name, (values, style) in lines.items():
+        axes.plot(range(1, len(values) + 1), values, style, label=name, lw=1.8, ms=4)
+    axes.set(xlabel="epoch", ylabel=ylabel)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend()
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def scatter_codes(codes: np.ndarray, labels: np.ndarray, title: str, path: Path) -> None:
+    """Codes (n, k) as points coloured by digit, in 3-D if k ≥ 3; of 1-D codes, a row per digit.
+
+    Three and more dimensions are turned to their principal directions, and of more than three the
+    first three are shown. Axes end where one code in a hundred lies beyond.
+    """
+    if codes.shape[1] >= 3:
+        centred = codes - codes.mean(0)
+        codes = centred @ np.linalg.svd(centred, full_matrices=False)[2][:3].T
+        axis_name = "principal direction {}"
+    else:
+        axis_name = "code {}"
+        if codes.shape[1] == 1:
+            codes = np.column_stack([codes, labels])
+    figure = plt.figure(figsize=(7, 6))
+    axes = figure.add_subplot(projection="3d" if codes.shape[1] == 3 else None)
+    low, high = np.percentile(codes, [0.5, 99.5], axis=0)
+    seen = ((codes >= low) & (codes <= high)).all(1)
+    points = axes.scatter(*codes[seen].T, c=labels[seen], cmap=DIGIT_COLOURS, s=10, alpha=0.8, lw=0)
+    axes.set(title=title, xlabel=axis_name.format(1), ylabel=axis_name.format(2))
+    if codes.shape[1] == 3:
+        axes.set_zlabel(axis_name.format(3))
+        axes.view_init(elev=28, azim=-62)
+        axes.set_box_aspect((1.15, 1.15, 1), zoom=0.9)
+    axes.legend(
+        *points.legend_elements(alpha=1),
+        loc="center left",
+        bbox_to_anchor=(1.1, 0.5),
+        title="digit",
+    )
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def before_and_after(
+    first: np.ndarray, last: np.ndarray, titles: tuple[str, str], path: Path
+) -> None:
+    """Two pictures side by side under their titles."""
+    figure, axes = plt.subplots(1, 2, figsize=(12, 12 * first.shape[0] / first.shape[1] / 2 + 0.5))
+    for ax, pixels, title in zip(axes, (first, last), titles, strict=True):
+        ax.imshow(pixels)
+        ax.set_title(title)
+        ax.axis("off")
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def shown(images: Tensor, labels: Tensor, each: int = 3) -> Tensor:
+    """`each` images of every class, class by class along a row: what the grids show."""
+    kinds = labels.cpu().numpy()
+    rows = [np.flatnonzero(kinds == kind)[:each] for kind in np.unique(kinds)]
+    order = [row[i] for i in range(each) for row in rows if i < len(row)]
+    return tensor(images.cpu().numpy()[order])

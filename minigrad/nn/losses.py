@@ -1,0 +1,340 @@
+r"""Losses: how far an input x is from a target t, as one number.
+
+They refuse to broadcast (ShapeError) and an empty batch (ArgumentError); input and target have one
+float type (DTypeError), class indices apart. `reduction` is "mean", "sum" or "none". It is given by
+name only: in PyTorch the abandoned size_average and reduce stand before it.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend import Array, array_module
+from minigrad.engine import Variable, primitive
+from minigrad.errors import ArgumentError, DTypeError, ShapeError
+from minigrad.nn.fused import Fused, beside
+from minigrad.ops import reduction as reductions
+from minigrad.ops.arithmetic import where
+from minigrad.ops.elementwise import logsigmoid, sigmoid_array
+from minigrad.ops.shape import broadcast_shape, getitem, sum_array
+from minigrad.tensor import Tensor
+
+# ---------------------------------------------------------------- reductions and checks
+
+
+def _reduced(losses: Variable, reduction: str) -> Variable:
+    if reduction == "none":
+        return losses
+    return losses.mean() if reduction == "mean" else losses.sum()
+
+
+def _reduced_array(losses: Array, reduction: str) -> Array:
+    if reduction == "none":
+        return losses
+    total = sum_array(losses, tuple(range(losses.ndim)))
+    return total / losses.size if reduction == "mean" else total
+
+
+def _each(g: Array, x: Array, reduction: str) -> Array:
+    """The gradient of each single loss, from that of the reduced loss."""
+    return g / x.size if reduction == "mean" else g
+
+
+def _check_batch(op: str, input: Tensor, reduction: str) -> None:
+    if reduction not in ("mean", "sum", "none"):
+        raise ArgumentError(f"{op}: reduction: got {reduction!r}; expected 'mean', 'sum' or 'none'")
+    if not input.array.size:
+        raise ArgumentError(f"{op}: empty batch: got shape {input.shape}; expected some entry")
+
+
+def _check_tensors(op: str, **named: Any) -> None:
+    for name, x in named.items():
+        if not isinstance(x, Variable):
+            raise DTypeError(f"{op}: {name}: got {type(x).__name__}; expected a tensor")
+
+
+def _check_pair(op: str, input: Tensor, target: Tensor, reduction: str) -> None:
+    _check_tensors(op, input=input, target=target)
+    x, t = input.array, target.array
+    if x.shape != t.shape:
+        raise ShapeError(
+            f"{op}: got an input of shape {x.shape} and a target of shape {t.shape}; expected one "
+            "shape: a loss does not broadcast. Use .reshape or .expand_as"
+        )
+    if x.dtype != t.dtype or x.dtype.kind != "f":
+        raise DTypeError(
+            f"{op}: got an input of {x.dtype} and a target of {t.dtype}; expected one float type. "
+            "Use target.to(input.dtype)"
+        )
+    _check_batch(op, input, reduction)
+
+
+def _check_weight(op: str, name: str, weight: Tensor | None, input: Tensor) -> None:
+    if weight is not None and broadcast_shape(op, weight.shape, input.shape) != input.shape:
+        raise ShapeError(f"{op}: {name}: got {weight.shape}; expected one within {input.shape}")
+
+
+# ---------------------------------------------------------------- differences
+
+
+def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+    """(x - t)², reduced. Rule: 2 (x - t).
+
+    >>> mse_loss(Tensor(np.array([1.0, 4.0])), Tensor(np.array([0.0, 2.0]))).item()
+    2.5
+    """
+    _check_pair("mse_loss", input, target, reduction)
+    return _mse_loss(input, target, reduction=reduction)
+
+
+def mse_loss_composed(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+    """(x - t)², reduced: what `mse_loss` must equal, derivatives included."""
+    return _reduced((input - target).square(), reduction)
+
+
+@Fused
+def _mse_loss(x, t, *, reduction):
+    loss = x - t
+    loss *= loss
+    return _reduced_array(loss, reduction)
+
+
+def _mse_slope(g, x, t, reduction):
+    slope = x - t
+    slope *= _each(g, x, reduction) * 2.0
+    return slope
+
+
+_mse_loss.name = "mse_loss"
+_mse_loss.vjp_of(
+    mse_loss_composed,
+    lambda g, y, x, t, reduction: _mse_slope(g, x, t, reduction),
+    lambda g, y, x, t, reduction: _mse_slope(g, t, x, reduction),
+)
+
+
+def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+    """|x - t|, reduced; its derivative at x = t is 0"""
+    _check_pair("l1_loss", input, target, reduction)
+    return _reduced((input - target).abs(), reduction)
+
+
+# ---------------------------------------------------------------- probabilities
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor, target: Tensor, weight: Tensor | None = None,
+    *, reduction: str = "mean", pos_weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """-w (p t ln σ(x) + (1 - t) ln(1 - σ(x))), reduced: the nats to code t ∈ [0, 1] by σ(x).
+
+    `weight` w and `pos_weight` p broadcast to the input. Without them it is computed as
+    max(x, 0) - x t + ln(1 + e^-|x|), exact for any x. Rule: σ(x) - t.
+
+    >>> x, t = Tensor(np.array([-1e4, 0.0, 1e4])), Tensor(np.array([0.0, 0.0, 0.0]))
+    >>> binary_cross_entropy_with_logits(x, t, reduction="none").tolist()
+    [0.0, 0.6931471805599453, 10000.0]
+    """
+    op = "binary_cross_entropy_with_logits"
+    _check_pair(op, input, target, reduction)
+    if weight is None and pos_weight is None:
+        return _bce_with_logits(input, target, reduction=reduction)
+    _check_weight(op, "weight", weight, input)
+    _check_weight(op, "pos_weight", pos_weight, input)
+    return binary_cross_entropy_with_logits_composed(
+        input, target, weight, reduction=reduction, pos_weight=pos_weight
+    )
+
+
+def binary_cross_entropy_with_logits_composed(
+    input: Tensor, target: Tensor, weight: Tensor | None = None,
+    *, reduction: str = "mean", pos_weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """The definition, with 1 - σ(x) = σ(-x): what the fused loss must equal."""
+    hit = target if pos_weight is None else target * pos_weight
+    loss = -hit * logsigmoid(input) - (1.0 - target) * logsigmoid(-input)
+    return _reduced(loss if weight is None else loss * weight, reduction)
+
+
+@Fused
+def _bce_with_logits(x, t, *, reduction):
+    """max(x, 0) - x t = |x| / 2 + x (½ - t) has no branch"""
+    xp = array_module(x)
+    size = xp.abs(x)
+    tail = xp.log1p(xp.exp(-size))
+    size *= 0.5
+    loss = 0.5 - t
+    loss *= x
+    loss += size
+    loss += tail
+    return _reduced_array(loss, reduction)
+
+
+def _bce_with_logits_rule(g, y, x, t, reduction):
+    slope = sigmoid_array(x)
+    slope -= t
+    slope *= _each(g, x, reduction)
+    return slope
+
+
+_bce_with_logits.name = "binary_cross_entropy_with_logits"
+_bce_with_logits.vjp_of(
+    binary_cross_entropy_with_logits_composed,
+    _bce_with_logits_rule,
+    lambda g, y, x, t, reduction: -_each(g, x, reduction) * x,
+)
+
+
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
+) -> Tensor:
+    """-w (t ln x + (1 - t) ln(1 - x)), reduced: x and t are probabilities, logarithms ≥ -100.
+
+    Rule: (x - t) / (x (1 - x)), the divisor at least 1e-12. After a sigmoid it loses digits that
+    `binary_cross_entropy_with_logits` keeps. Raises ArgumentError if x or t leaves [0, 1].
+    """
+    op = "binary_cross_entropy"
+    _check_pair(op, input, target, reduction)
+    for name, p in (("input", input.array), ("target", target.array)):
+        wrong = ~((p >= 0) & (p <= 1))
+        if wrong.any():
+            raise ArgumentError(
+                f"{op}: {name}: got {p[wrong][0]}; expected probabilities, from 0 to 1. For logits "
+                "there is binary_cross_entropy_with_logits"
+            )
+    _check_weight(op, "weight", weight, input)
+    loss = _bernoulli_nats(input, target)
+    return _reduced(loss if weight is None else loss * weight, reduction)
+
+
+@primitive
+def _bounded_log(x):
+    xp = array_module(x)
+    with np.errstate(divide="ignore"):
+        return xp.maximum(xp.log(x), -100.0)
+
+
+@primitive
+def _bernoulli_nats(x, t):
+    return -t * _bounded_log.forward(x) - (1.0 - t) * _bounded_log.forward(1.0 - x)
+
+
+_bounded_log.vjp(lambda g, y, x: g / x.clamp(min=1e-12))
+_bernoulli_nats.name = "binary_cross_entropy"
+_bernoulli_nats.vjp(
+    lambda g, y, x, t: g * ((x - t) / (x * (1.0 - x)).clamp(min=1e-12)),
+    lambda g, y, x, t: g * (_bounded_log(1.0 - x) - _bounded_log(x)),
+)
+
+# ---------------------------------------------------------------- classes
+
+
+def cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None,
+    *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0,
+) -> Tensor:  # fmt: skip
+    """-Σ w_c t_c ln softmax(x)_c over the classes c, reduced: the nats to code t by softmax(x).
+
+    x is (N, C), (N, C, …) or (C,). The target holds probabilities t in that shape, or the index of
+    the class, (N,), (N, …) or (): then `ignore_index` marks what is left out, and the mean divides
+    by the sum of the w of the target classes. `label_smoothing` ε makes t (1 - ε) t + ε / C.
+
+    >>> cross_entropy(Tensor(np.log([[1.0, 3.0]])), Tensor(np.array([1]))).exp().item()
+    1.3333333333333333
+
+    Raises ArgumentError for an index that is no class, or a mean over nothing.
+    """
+    op = "cross_entropy"
+    if not 0 <= label_smoothing <= 1:
+        raise ArgumentError(f"{op}: label_smoothing: got {label_smoothing}; expected 0 to 1")
+    axis = _check_scores(op, input, target, weight, reduction)
+    if target.dtype.kind != "f":
+        log_p = reductions.log_softmax(input, dim=axis)
+        return _pick(op, log_p, target, weight, ignore_index, reduction, label_smoothing)
+    _check_pair(op, input, target, reduction)
+    if ignore_index >= 0:
+        raise ArgumentError(f"{op}: ignore_index: got {ignore_index}; expected class indices then")
+    if label_smoothing:
+        target = target * (1.0 - label_smoothing) + label_smoothing / input.shape[axis]
+    nats = -target * reductions.log_softmax(input, dim=axis)
+    return _reduced(_weighted(nats, weight, axis).sum(axis), reduction)
+
+
+def nll_loss(
+    input: Tensor, target: Tensor, weight: Tensor | None = None,
+    *, ignore_index: int = -100, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """-w x_t, reduced: `cross_entropy` for class indices where x are log-probabilities already."""
+    _check_scores("nll_loss", input, target, weight, reduction)
+    return _pick("nll_loss", input, target, weight, ignore_index, reduction)
+
+
+def _check_scores(
+    op: str, input: Tensor, target: Tensor, weight: Tensor | None, reduction: str
+) -> int:
+    """The axis of the classes."""
+    _check_tensors(op, input=input, target=target)
+    if input.dtype.kind != "f":
+        raise DTypeError(f"{op}: input: got {input.dtype}; expected a float type. Use .float()")
+    if not input.ndim:
+        raise ShapeError(f"{op}: input: got shape (); expected (N, C), (N, C, …) or (C,)")
+    _check_batch(op, input, reduction)
+    axis = min(input.ndim - 1, 1)
+    classes = input.shape[axis : axis + 1]
+    if weight is not None and weight.shape != classes:
+        raise ShapeError(f"{op}: weight: got {weight.shape}; expected {classes}")
+    if weight is not None and weight.dtype != input.dtype:
+        raise DTypeError(f"{op}: weight: got {weight.dtype}; expected {input.dtype}")
+    return axis
+
+
+def _weighted(x: Tensor, weight: Tensor | None, axis: int) -> Tensor:
+    if weight is None:
+        return x
+    return x * beside(weight, x.shape, tuple(i for i in range(x.ndim) if i != axis))
+
+
+def _pick(
+    op: str, log_p: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int,
+    reduction: str, label_smoothing: float = 0.0,
+) -> Tensor:  # fmt: skip
+    """-w log_p at the target classes, reduced; with probability ε at all classes alike."""
+    axis = min(log_p.ndim - 1, 1)
+    count, t = log_p.shape[axis], target.array
+    expected = log_p.shape[:axis] + log_p.shape[axis + 1 :]
+    if t.dtype.kind not in "iu":
+        raise DTypeError(f"{op}: target: got {t.dtype}; expected class indices, integers")
+    if t.shape != expected:
+        raise ShapeError(f"{op}: target: got {t.shape}; expected {expected} for {log_p.shape}")
+    kept = t != ignore_index
+    t = t * kept
+    check_classes(op, t, count)
+    xp = array_module(t)
+    index = [xp.arange(n).reshape(-1, *[1] * (t.ndim - i - 1)) for i, n in enumerate(t.shape)]
+    share = Tensor(kept.astype(log_p.dtype))
+    losses = -getitem(log_p, index=(*index[:axis], t, *index[axis:]))
+    if weight is not None:
+        share = getitem(weight, index=t) * share
+        losses = losses * share
+    if label_smoothing:
+        uniform = -_weighted(log_p, weight, axis).sum(axis) / count
+        losses = losses * (1.0 - label_smoothing) + uniform * label_smoothing
+    if not kept.all():
+        losses = where(Tensor(kept), losses, 0.0)
+    if reduction != "mean":
+        return _reduced(losses, reduction)
+    total = share.sum()
+    if not total.array:
+        raise ArgumentError(f"{op}: got {t.size} targets of no weight; expected one that counts")
+    return losses.sum() / total
+
+
+def check_classes(op: str, classes: Any, count: int) -> None:
+    """Raise ArgumentError, with the place, unless all are class indices."""
+    wrong = (classes < 0) | (classes >= count)
+    if wrong.any():
+        row = int(wrong.reshape(-1).argmax())
+        raise ArgumentError(
+            f"{op}: got class {int(classes.reshape(-1)[row])} at row {row}; expected 0 to "
+            f"{count - 1}, for {count} classes"
+        )

@@ -1,0 +1,248 @@
+"""The training loop: epochs with a progress bar, checkpoints that continue bit for bit.
+
+`fit` is all that the autoencoders and the VAEs need: what differs between them is the loss.
+"""
+
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from minigrad.backend import Generator, array_module, default_generator
+from minigrad.data.dataset import DataLoader
+from minigrad.engine import Variable, history
+from minigrad.errors import ArgumentError, CheckpointError, NonFiniteError
+from minigrad.nn.module import Module
+from minigrad.optim.lr_scheduler import LRScheduler
+from minigrad.optim.optimizer import Optimizer
+from minigrad.serialization import load, save
+from minigrad.tensor import Tensor
+
+try:
+    from tqdm import tqdm
+except ImportError as error:
+    raise ImportError(
+        'minigrad.training draws its progress with tqdm: pip install "minigrad-numpy[demos]"'
+    ) from error
+
+Record = dict[str, float]
+Loss = Callable[..., "Tensor | dict[str, Tensor]"]
+
+
+def fit(
+    model: Module,
+    loss: Loss,
+    optimizer: Optimizer,
+    loader: DataLoader,
+    epochs: int,
+    *,
+    scheduler: LRScheduler | None = None,
+    on_epoch: Callable[[int, Record], Record | None] | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> list[Record]:
+    """Minimise `loss(model, *batch)` over `epochs` passes through `loader`.
+
+    The loss is a scalar, or a dict of scalars of which "loss" is minimised and all are recorded.
+    Returns a record for each epoch: the epoch's number, its seconds, images per second, and the
+    mean over the examples of every scalar, taken while training. `on_epoch(epoch, record)` runs
+    after each (epoch 1 is the first); what it returns is added to the record.
+
+    With `checkpoint`, a path, everything is saved after each epoch and at Ctrl-C, which is obeyed
+    after the step under way (a second one at once): model, optimiser, scheduler, random
+    generators, and the place in the data. With `resume` training continues from that file as if it
+    had never stopped, to the last bit.
+
+    Raises NonFiniteError at the first loss that is NaN or infinite, with the step and the
+    operation that made it; the weights are then those of the last finite step.
+    """
+    if epochs < 0:
+        raise ArgumentError(f"fit: epochs: got {epochs}; expected at least 0")
+    run = _Run(model, optimizer, scheduler, loader)
+    if resume:
+        if checkpoint is None:
+            raise ArgumentError("fit: resume: needs the path of a checkpoint")
+        run.restore(load(checkpoint))
+    model.train()
+    with _CtrlC() as interrupt:
+        while run.epoch < epochs:
+            with _bar(run, loader, epochs, progress) as bar:
+                for batch in run.batches():
+                    bar.set_postfix(loss=f"{run.train_step(loss, batch):.4f}", refresh=False)
+                    bar.update(len(batch[0]))
+                    if interrupt.asked:
+                        if checkpoint is not None:
+                            save(run.state(), checkpoint)
+                        raise KeyboardInterrupt
+                record = run.close_epoch()
+                if on_epoch is not None:
+                    model.eval()
+                    record.update(on_epoch(run.epoch, record) or {})
+                    model.train()
+                bar.set_postfix(_shown(record), refresh=True)
+            if checkpoint is not None:
+                save(run.state(), checkpoint)
+    return run.records
+
+
+def _bar(run: "_Run", loader: DataLoader, epochs: int, progress: bool) -> tqdm:
+    size = loader.batch_size
+    total = len(loader) * size if loader.drop_last else len(loader.dataset)
+    return tqdm(
+        desc=f"epoch {run.epoch + 1:{len(str(epochs))}d}/{epochs}", total=total,
+        initial=run.step * size, unit=" images", disable=not progress, mininterval=0.2,
+    )  # fmt: skip
+
+
+def _shown(record: Record) -> dict[str, str]:
+    aside = ("epoch", "seconds", "images_per_second")
+    return {key: f"{value:.4f}" for key, value in record.items() if key not in aside}
+
+
+class _Run:
+    """Where training stands: all that a checkpoint holds."""
+
+    def __init__(
+        self, model: Module, optimizer: Optimizer, scheduler: LRScheduler | None,
+        loader: DataLoader,
+    ) -> None:  # fmt: skip
+        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
+        self.loader = loader
+        self.epoch = 0  # epochs completed
+        self.step = 0  # batches completed in the epoch under way
+        self.sums: Record = {}  # Σ over its examples so far
+        self.seconds = 0.0  # spent on it so far
+        self.records: list[Record] = []
+        self.at_start: list[Any] | None = None  # the generators' states when it began
+
+    def _generators(self) -> list[Generator]:
+        own = [self.loader.generator] if self.loader.generator is not None else []
+        return [default_generator(), *own]
+
+    def batches(self) -> Iterator[tuple]:
+        """The batches of the epoch under way that have not been seen yet."""
+        now = [g.get_state() for g in self._generators()]
+        seen = self.step
+        if not seen:
+            self.at_start = now
+        else:  # the order was drawn when the epoch began: draw it again, then come back
+            self._set_generators(self.at_start)
+        self._started = time.perf_counter() - self.seconds
+        unseen = iter(self.loader)
+        for _ in range(seen):
+            next(unseen)
+        if seen:
+            self._set_generators(now)
+        for batch in unseen:
+            yield batch if isinstance(batch, tuple) else (batch,)
+
+    def _set_generators(self, states: Iterable[Any]) -> None:
+        for generator, state in zip(self._generators(), states, strict=True):
+            generator.set_state(state)
+
+    def train_step(self, loss: Loss, batch: tuple) -> float:
+        """One step of the optimiser; the loss before it."""
+        self.optimizer.zero_grad()
+        found = loss(self.model, *batch)
+        parts = found if isinstance(found, dict) else {"loss": found}
+        values = {name: float(part) for name, part in parts.items()}
+        if not math.isfinite(values["loss"]):
+            raise NonFiniteError(
+                f"fit: loss: got {values['loss']} at step {self.step + 1} of epoch "
+                f"{self.epoch + 1}: {first_nonfinite(parts['loss'], self.model)}; learning rate "
+                f"{self.optimizer.param_groups[0]['lr']:g}"
+            )
+        parts["loss"].backward()
+        self.optimizer.step()
+        self.step += 1
+        examples = len(batch[0])
+        for name, value in {**values, "examples": 1.0}.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value * examples
+        self.seconds = time.perf_counter() - self._started
+        return values["loss"]
+
+    def close_epoch(self) -> Record:
+        """The record of the epoch that was just completed."""
+        self.epoch += 1
+        examples = self.sums.pop("examples", 0.0)
+        record = {"epoch": self.epoch, "seconds": self.seconds}
+        record["images_per_second"] = examples / max(self.seconds, 1e-9)
+        record.update({name: total / max(examples, 1.0) for name, total in self.sums.items()})
+        self.records.append(record)
+        self.step, self.sums, self.seconds = 0, {}, 0.0
+        if self.scheduler is not None:
+            self.scheduler.step()
+        return record
+
+    def state(self) -> dict[str, Any]:
+        """Everything that training depends on."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+            "generators": [g.get_state() for g in self._generators()],
+            "generators_at_start": self.at_start,
+            "epoch": self.epoch, "step": self.step,
+            "sums": self.sums, "seconds": self.seconds, "records": self.records,
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from `state`; CheckpointError if it is not the state of such a run."""
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.scheduler is not None:
+                self.scheduler.load_state_dict(state["scheduler"])
+            self._set_generators(state["generators"])
+            self.at_start = state["generators_at_start"]
+            self.epoch, self.step = state["epoch"], state["step"]
+            self.sums, self.seconds = state["sums"], state["seconds"]
+            self.records = state["records"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"fit: not a checkpoint of this training: {error}") from error
+
+
+class _CtrlC:
+    """Within it, Ctrl-C sets `asked`; a second one interrupts at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> "_CtrlC":
+        self._ours = threading.current_thread() is threading.main_thread()
+        if self._ours:
+            self._before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def _ask(self, *_: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._ours:
+            signal.signal(signal.SIGINT, self._before)
+
+
+def first_nonfinite(loss: Variable, model: Module | None = None) -> str:
+    """What made the first NaN or infinity in the graph of `loss`, in words."""
+    names = {} if model is None else {p: name for name, p in model.named_parameters()}
+
+    def bad(x: Any) -> bool:
+        return isinstance(x, Variable) and not array_module(x.array).isfinite(x.array).all()
+
+    for y in history([loss]):
+        for i, x in enumerate(y.inputs):
+            if bad(x):
+                what = f"parameter {names[x]}" if x in names else f"input {i}"
+                return f"{what} of {y.primitive.name} is not finite"
+        if bad(y):
+            sizes = ", ".join(str(x.array.shape) for x in y.inputs if isinstance(x, Variable))
+            return (
+                f"{y.primitive.name} of {sizes} is the first operation whose output is not finite"
+            )
+    return "the graph holds no operation"

@@ -1,0 +1,89 @@
+"""Datasets and batches."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.data import DataLoader, Dataset, ImageDataset, TensorDataset
+from minigrad.errors import ArgumentError, ShapeError
+
+
+class Squares(Dataset):
+    def __len__(self):
+        return 7
+
+    def __getitem__(self, index):
+        return float(index), np.array([index, index**2], np.float32)
+
+
+def numbers(n):
+    return TensorDataset(mg.arange(n), mg.arange(n) * 10)
+
+
+@pytest.mark.parametrize(
+    "n, batch_size, drop_last, sizes",
+    [(7, 3, False, [3, 3, 1]), (7, 3, True, [3, 3]), (6, 3, True, [3, 3]), (2, 5, True, [])],
+)
+def test_batches_have_their_sizes(n, batch_size, drop_last, sizes):
+    loader = DataLoader(numbers(n), batch_size, drop_last=drop_last)
+    assert [len(x) for x, _ in loader] == sizes
+    assert len(loader) == len(sizes)
+
+
+def test_in_order_a_batch_is_a_slice_of_the_tensors_memory():
+    data = numbers(7)
+    for i, (x, _) in enumerate(DataLoader(data, 3)):
+        assert x.tolist() == list(range(7))[3 * i : 3 * i + 3]
+        assert np.shares_memory(x.numpy(), data.tensors[0].numpy())
+
+
+def test_shuffled_every_row_comes_once_and_columns_stay_together():
+    loader = DataLoader(numbers(50), 8, shuffle=True, generator=mg.Generator().manual_seed(1))
+    orders = []
+    for _ in range(2):
+        rows = [(a, b) for x, y in loader for a, b in zip(x.tolist(), y.tolist(), strict=True)]
+        assert sorted(rows) == [(i, 10 * i) for i in range(50)]
+        orders.append(rows)
+    assert orders[0] != orders[1] != sorted(orders[1])
+
+
+def test_the_generator_decides_the_order():
+    def order(seed):
+        generator = mg.Generator().manual_seed(seed)
+        return [x.tolist() for x, _ in DataLoader(numbers(20), 4, True, generator=generator)]
+
+    assert order(3) == order(3) != order(4)
+
+
+def test_items_of_any_dataset_are_stacked():
+    batches = list(DataLoader(Squares(), 4))
+    assert batches[1][0].tolist() == [4.0, 5.0, 6.0]
+    assert batches[1][1].tolist() == [[4, 16], [5, 25], [6, 36]]
+    assert batches[0][0].dtype == batches[0][1].dtype == mg.float32
+    shuffled = DataLoader(Squares(), 7, shuffle=True, generator=mg.Generator().manual_seed(0))
+    ((first, _),) = shuffled
+    assert sorted(first.tolist()) == list(range(7))
+
+
+def test_images_are_floats_in_0_1_with_a_channel():
+    data = ImageDataset(np.array([[[0, 255], [51, 102]]], np.uint8), [7])
+    image, label = data[0]
+    np.testing.assert_allclose(image.numpy(), [[[0, 1], [0.2, 0.4]]], rtol=1e-6)
+    assert image.dtype == mg.float32 and label.item() == 7
+    assert ImageDataset(np.zeros((2, 3, 4, 4), np.float32))[1][0].shape == (3, 4, 4)
+
+
+@pytest.mark.parametrize(
+    "make, error, message",
+    [
+        (lambda: ImageDataset(np.full((1, 2, 2), 3.0)), ArgumentError, "values from 3.0 to 3.0"),
+        (lambda: ImageDataset(np.full((1, 2, 2), np.nan)), ArgumentError, "expected \\[0, 1\\]"),
+        (lambda: ImageDataset(np.zeros((2, 2))), ShapeError, r"got shape \(2, 2\)"),
+        (lambda: TensorDataset(mg.zeros(2), mg.zeros(3)), ShapeError, r"got \(2,\), \(3,\)"),
+        (lambda: TensorDataset(), ShapeError, "got nothing"),
+        (lambda: DataLoader(numbers(2), 0), ArgumentError, "batch_size: got 0; expected"),
+    ],
+)
+def test_wrong_input_is_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()

@@ -1,0 +1,86 @@
+"""Every demo runs, draws what it says, and fails in one plain line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from demos.__main__ import demos
+from demos.common import table
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = [demo.name for demo in demos()]
+
+
+def python(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-W", "error", *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_the_list_names_every_demo():
+    done = python("-m", "demos")
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in NAMES) and "autoencoder" in NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_says_what_to_see(name):
+    done = python("-m", f"demos.{name}", "--help")
+    assert done.returncode == 0 and "--quick" in done.stdout
+
+
+def test_benchmark_runs():
+    done = python("-m", "demos.benchmark", "--quick")
+    assert done.returncode == 0, done.stderr
+    assert "W1 dense autoencoder" in done.stdout and "products" in done.stdout
+
+
+def test_autoencoder_draws_its_pictures(tmp_path):
+    done = python("-m", "demos.autoencoder", "--quick", "--sizes", "784,64,2", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "784-128-64-12-3" in done.stdout and "test MSE" in done.stdout
+    folder = tmp_path / "autoencoder"
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
+    pictures = "first_and_last.png", "loss.png", "codes.png", "reconstructions.gif"
+    for name in ("784-128-64-12-3", "784-64-2"):
+        assert {f"{name}/{picture}" for picture in pictures} <= found
+        assert {f"{name}/epochs/epoch_{i:02d}.png" for i in range(3)} <= found
+        with Image.open(folder / name / "reconstructions.gif") as animation:
+            assert animation.n_frames == 3
+    assert "compared.png" in found
+    with Image.open(folder / "784-64-2" / "epochs" / "epoch_02.png") as picture:
+        assert np.asarray(picture).std() > 20  # not an empty page
+
+
+def test_autoencoder_takes_up_where_it_was(tmp_path):
+    arguments = "-m", "demos.autoencoder", "--quick", "--out", tmp_path
+    straight = python(*arguments, "--epochs", "2")
+    again = python(*arguments, "--epochs", "2", "--resume")
+    assert again.returncode == 0, again.stderr
+    row = [line.split()[:4] for line in straight.stdout.splitlines() if "784-128" in line]
+    assert row == [line.split()[:4] for line in again.stdout.splitlines() if "784-128" in line]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("--data-dir", "/nowhere"), "missing files in /nowhere"),
+        (("--device", "tpu"), "got 'tpu'; expected 'cpu', 'cuda'"),
+        (("--sizes", "784"), "sizes: got (784,)"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
+    done = python("-m", "demos.autoencoder", "--quick", "--out", tmp_path, *arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_table_sets_numbers_to_the_right():
+    lines = table(("name", "count"), [("a", 1234), ("b", 5)]).splitlines()
+    assert lines == ["name  count", "a     1,234", "b         5"]
