@@ -103,7 +103,8 @@ def run(main: Callable[[], None]) -> None:
     """Run a demo; what can go wrong from outside is one line and exit status 1."""
     try:
         main()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        print(f"\n{stop or 'interrupted'}", file=sys.stderr)
         sys.exit(130)
     except (
         ArgumentError, CheckpointError, DatasetError, DeviceError, NonFiniteError, OSError,

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from minigrad.backend import Generator, array_module, default_generator
 from minigrad.data.dataset import DataLoader
@@ -75,9 +75,7 @@ def fit(
                     bar.set_postfix(loss=f"{run.train_step(loss, batch):.4f}", refresh=False)
                     bar.update(len(batch[0]))
                     if interrupt.asked:
-                        if checkpoint is not None:
-                            save(run.state(), checkpoint)
-                        raise KeyboardInterrupt
+                        run.stop(checkpoint)
                 record = run.close_epoch()
                 if on_epoch is not None:
                     model.eval()
@@ -189,6 +187,14 @@ class _Run:
             "epoch": self.epoch, "step": self.step,
             "sums": self.sums, "seconds": self.seconds, "records": self.records,
         }  # fmt: skip
+
+    def stop(self, checkpoint: str | os.PathLike | None) -> NoReturn:
+        """Save if there is a place, and give way to Ctrl-C."""
+        place = f"interrupted after step {self.step} of epoch {self.epoch + 1}"
+        if checkpoint is None:
+            raise KeyboardInterrupt(place)
+        save(self.state(), checkpoint)
+        raise KeyboardInterrupt(f"{place}; saved to {checkpoint}, from where training can resume")
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state`; CheckpointError if it is not the state of such a run."""

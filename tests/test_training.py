@@ -112,7 +112,7 @@ def test_resumed_after_ctrl_c_it_is_as_if_never_stopped(tmp_path, step):
             os.kill(os.getpid(), signal.SIGINT)
         return F.mse_loss(model(x), y)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=r"saved to .*c\.npz"):
         fit(
             stopped.model, loss, stopped.optimizer, stopped.loader, 4,
             scheduler=stopped.scheduler, checkpoint=tmp_path / "c.npz", progress=False,
