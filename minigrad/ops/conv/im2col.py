@@ -1,0 +1,134 @@
+r"""A convolution as a matrix product: im2col gathers patches, col2im scatters and adds them.
+
+Let a row of X (n·oh·ow, kh·kw·c) be the patch of x that one output pixel looks at, a row of
+W (o, kh·kw·c) a kernel, a row of Y (n·oh·ow, o) an output pixel. Then a convolution is a dense
+layer on patches, with a dense layer's derivatives:
+
+    Y = X Wᵀ,        X̄ = Y W,        W̄ = Yᵀ X.
+
+A row of X̄ is what an output pixel sends to its patch; where patches overlap, col2im adds. With
+groups there are so many X, Y and W, in stacks, and the products are of stacks.
+
+Arrays are (n, c, h, w) to everybody. In memory the channels come last, so that a patch consists of
+long runs; if there are FEW channels the runs would be short, and the pixels come last instead.
+"""
+
+import math
+from collections.abc import Callable
+
+from minigrad.backend import Array, array_module
+from minigrad.ops.conv.geometry import ConvGeometry
+
+FEW = 4  # channels of a group up to which that is faster
+
+
+def conv(x: Array, w: Array, geometry: ConvGeometry) -> Array:
+    """y[n, o, oh, ow] = Σ x[n, c, s·oh + d·i - p, s·ow + d·j - p] w[o, c, i, j] over c, i, j.
+
+    Strictly this is a cross-correlation: the kernel is not turned round.
+    """
+    Y = im2col(x, geometry) @ _kernels(w, geometry).swapaxes(1, 2)  # X Wᵀ
+    g, n, (oh, ow), o = geometry.groups, len(x), geometry.output_size, len(w)
+    y = Y.reshape(g, n, oh, ow, o // g).transpose(1, 2, 3, 0, 4).reshape(n, oh, ow, o)
+    return y.transpose(0, 3, 1, 2)
+
+
+def conv_transpose(y: Array, w: Array, geometry: ConvGeometry) -> Array:
+    """x[n, c, s·oh + d·i - p, s·ow + d·j - p] += Σ y[n, o, oh, ow] w[o, c, i, j] over o."""
+    n, c, zeros = len(y), geometry.groups * w.shape[1], array_module(y).zeros
+    if w.shape[1] > FEW:
+        x = zeros((n, *geometry.input_size, c), y.dtype).transpose(0, 3, 1, 2)
+    else:
+        x = zeros((n, c, *geometry.input_size), y.dtype)
+    pixels, columns = _pixels(x, geometry), _columns(y, w, geometry)
+    for i, j, (ih, iw), (oh, ow) in geometry.taps:
+        pixels[:, :, ih, iw] += columns(i, j)[:, :, oh, ow]  # col2im
+    return x
+
+
+def weight_grad(x: Array, y: Array, geometry: ConvGeometry) -> Array:
+    """w[o, c, i, j] = Σ x[n, c, s·oh + d·i - p, s·ow + d·j - p] y[n, o, oh, ow] over n, oh, ow."""
+    X, Y = im2col(x, geometry), _rows(y, geometry)
+    if X.flags.c_contiguous:
+        W = Y.swapaxes(1, 2) @ X  # Yᵀ X
+    else:
+        W = (X.swapaxes(1, 2) @ Y).swapaxes(1, 2)  # (Xᵀ Y)ᵀ: Xᵀ is the one in order here
+    (kh, kw), c = geometry.kernel_size, x.shape[1] // geometry.groups
+    return W.reshape(y.shape[1], kh, kw, c).transpose(0, 3, 1, 2)
+
+
+# ---------------------------------------------------------------- patches
+
+
+def im2col(x: Array, geometry: ConvGeometry) -> Array:
+    """X (g, n·oh·ow, kh·kw·c): the patches of x (n, g·c, h, w) as rows."""
+    pixels = _pixels(x, geometry)
+    g, n, _, _, c = pixels.shape
+    rows, length = n * math.prod(geometry.output_size), math.prod(geometry.kernel_size) * c
+    if c > FEW:
+        return _patches(pixels, geometry).reshape(g, rows, length)
+    shape = g, *geometry.kernel_size, c, n, *geometry.output_size
+    columns = array_module(x).zeros(shape, x.dtype)
+    patches = columns.transpose(0, 4, 5, 6, 1, 2, 3)
+    for i, j, (ih, iw), (oh, ow) in geometry.taps:
+        patches[:, :, oh, ow, i, j] = pixels[:, :, ih, iw]
+    return columns.reshape(g, length, rows).swapaxes(1, 2)
+
+
+def _patches(pixels: Array, geometry: ConvGeometry) -> Array:
+    """The patches of pixels (g, n, h, w, c) as a view (g, n, oh, ow, kh, kw, c): no copies yet.
+
+    A step along oh, and one along kh, is a step of s, or of d, rows in the same memory.
+    """
+    g, n, h, w, c = pixels.shape
+    (kh, kw), (oh, ow), (p, q) = geometry.kernel_size, geometry.output_size, geometry.padding
+    (s, t), (d, e), (k, l) = geometry.stride, geometry.dilation, geometry.receptive_field
+    rows, columns = max(h + p, s * (oh - 1) + k), max(w + q, t * (ow - 1) + l)  # as far as is read
+    if (rows, columns) != (h, w) or pixels.strides[-1] != pixels.itemsize:
+        framed = array_module(pixels).zeros((g, n, rows, columns, c), pixels.dtype)
+        framed[:, :, p : p + h, q : q + w] = pixels
+        pixels = framed
+    group, image, row, pixel, channel = pixels.strides
+    return array_module(pixels).lib.stride_tricks.as_strided(
+        pixels,
+        (g, n, oh, ow, kh, kw, c),
+        (group, image, s * row, t * pixel, d * row, e * pixel, channel),
+    )
+
+
+def _columns(y: Array, w: Array, geometry: ConvGeometry) -> Callable[[int, int], Array]:
+    """X̄ = Y W as a function: (i, j) gives the columns of that kernel element, (g, n, oh, ow, c).
+
+    They are made when asked for, and added up while they are in the cache; FEW are made at once.
+    """
+    Y, W = _rows(y, geometry), _kernels(w, geometry)
+    g, n, c, (kh, kw), (oh, ow) = (
+        geometry.groups, len(y), w.shape[1], geometry.kernel_size, geometry.output_size,
+    )  # fmt: skip
+    if c > FEW:
+        W = W.reshape(g, W.shape[1], kh, kw, c)
+        return lambda i, j: (Y @ W[:, :, i, j]).reshape(g, n, oh, ow, c)
+    X = (W.swapaxes(1, 2) @ Y.swapaxes(1, 2)).reshape(g, kh, kw, c, n, oh, ow)  # Wᵀ Yᵀ
+    return lambda i, j: X[:, i, j].transpose(0, 2, 3, 4, 1)
+
+
+# ---------------------------------------------------------------- arrays as stacks of matrices
+
+
+def _pixels(x: Array, geometry: ConvGeometry) -> Array:
+    """x (n, g·c, h, w) as a view (g, n, h, w, c)."""
+    n, channels, h, w = x.shape
+    g = geometry.groups
+    return x.reshape(n, g, channels // g, h, w).transpose(1, 0, 3, 4, 2)
+
+
+def _rows(y: Array, geometry: ConvGeometry) -> Array:
+    """Y (g, n·oh·ow, o) of y (n, g·o, oh, ow)."""
+    g, n, oh, ow, o = (pixels := _pixels(y, geometry)).shape
+    return pixels.reshape(g, n * oh * ow, o)
+
+
+def _kernels(w: Array, geometry: ConvGeometry) -> Array:
+    """W (g, o, kh·kw·c) of w (g·o, c, kh, kw)."""
+    (o, c, kh, kw), g = w.shape, geometry.groups
+    return w.transpose(0, 2, 3, 1).reshape(g, o // g, kh * kw * c)
