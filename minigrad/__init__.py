@@ -35,6 +35,7 @@ from minigrad.engine import (
     set_grad_enabled,
 )
 from minigrad.ops.arithmetic import maximum, minimum, where
+from minigrad.ops.conv.primitives import crosscheck, lowering
 from minigrad.ops.elementwise import (
     abs,
     clamp,

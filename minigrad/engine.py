@@ -418,6 +418,11 @@ _edits: dict[int, tuple[weakref.ref, int]] = {}
 _last_edit = 0
 
 
+def last_edit() -> int:
+    """The birth of the latest edit in place: another number means that there has been one since."""
+    return _last_edit
+
+
 def mark_edited(array: Array) -> None:
     """Note that the memory of `array` was changed in place: graphs recorded earlier are stale."""
     global _last_edit

@@ -12,7 +12,17 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, tensor
-from minigrad.ops import arithmetic, elementwise, linear, reduction, sampling, shape
+from minigrad.ops import (
+    arithmetic,
+    elementwise,
+    linear,
+    reduction,
+    resize,
+    sampling,
+    shape,
+    window,
+)
+from minigrad.ops.conv.geometry import ConvGeometry
 
 Shape = tuple[int, ...]
 Draw = Callable[[np.random.Generator, Shape], np.ndarray]
@@ -290,4 +300,54 @@ PRODUCTS = [
         lambda x, w, b: np.einsum("ni,oi->no", x, w) + b),
 ]  # fmt: skip
 
-ROWS = ARITHMETIC + ELEMENTWISE + BROADCAST + SHAPES + REDUCTIONS + PRODUCTS
+# ---------------------------------------------------------------- windows, other sizes
+
+_size = dict(geometry=ConvGeometry.direct((5, 4), (3, 2), (2, 1), (1, 0), (1, 2)))
+_winners = np.array([0, 3, 1, 0, 4, 5], np.uint8).reshape(1, 1, 3, 2)
+
+
+def _windows(x, blank=0.0):
+    """The windows of x (1, 1, 5, 4) by elements, (6, 3, 2): what is in them, else `blank`."""
+    framed = np.pad(x[0, 0], ((1, 1), (0, 0)), constant_values=blank)
+    return np.array([framed[h : h + 3, w : w + 3 : 2] for h in (0, 2, 4) for w in (0, 1)])
+
+
+def _put_back(columns):
+    """The transpose of _windows."""
+    x = np.zeros((7, 4))
+    for (h, w), column in zip(np.ndindex(3, 2), columns, strict=True):
+        x[2 * h : 2 * h + 3, w : w + 3 : 2] += column
+    return x[None, None, 1:6]
+
+
+def _placed(y):
+    columns = np.zeros((6, 6))
+    columns[range(6), _winners.ravel()] = y.ravel()
+    return _put_back(columns.reshape(6, 3, 2))
+
+
+_rows, _columns = np.random.default_rng(6).standard_normal((2, 2, 3))
+
+IMAGES = [
+    Row("max_pool", lambda x: window.max_pool(x, **_size), ((1, 1, 5, 4),),
+        lambda x: _windows(x, -np.inf).max((1, 2)).reshape(1, 1, 3, 2), distinct),
+    Row("pick", lambda x: window.pick(x, winners=_winners, **_size), ((1, 1, 5, 4),),
+        lambda x: _windows(x).reshape(6, 6)[range(6), _winners.ravel()].reshape(1, 1, 3, 2),
+        linear=True),
+    Row("place", lambda y: window.place(y, winners=_winners, **_size), ((1, 1, 3, 2),),
+        _placed, linear=True),
+    Row("add_up", lambda x: window.add_up(x, **_size), ((1, 1, 5, 4),),
+        lambda x: _windows(x).sum((1, 2)).reshape(1, 1, 3, 2), linear=True),
+    Row("spread", lambda y: window.spread(y, **_size), ((1, 1, 3, 2),),
+        lambda y: _put_back(y.reshape(6, 1, 1)), linear=True),
+    Row("unfold", lambda x: window.unfold(x, **_size), ((1, 1, 5, 4),),
+        lambda x: _windows(x).reshape(1, 6, 6).swapaxes(1, 2), linear=True),
+    Row("fold", lambda y: window.fold(y, **_size), ((1, 6, 6),),
+        lambda y: _put_back(y[0].T.reshape(6, 3, 2)), linear=True),
+    Row("resample", lambda x: resize.resample(x, rows=_rows, columns=_columns), ((2, 2, 3, 3),),
+        lambda x: np.einsum("oh,pw,nchw->ncop", _rows, _columns, x), linear=True),
+    Row("take", lambda x: resize.take(x, rows=np.array([0, 1, 1]), columns=np.array([2, 0])),
+        ((2, 2, 3, 3),), lambda x: x[:, :, [[0], [1], [1]], [2, 0]], linear=True),
+]  # fmt: skip
+
+ROWS = ARITHMETIC + ELEMENTWISE + BROADCAST + SHAPES + REDUCTIONS + PRODUCTS + IMAGES

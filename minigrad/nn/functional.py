@@ -4,6 +4,7 @@ r"""Layers and losses as functions of tensors, without state: PyTorch's `torch.n
 need is not overwritten. In formulas x is `input` and t is `target`.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from minigrad.backend import Generator, array_module
 from minigrad.engine import no_grad
 from minigrad.errors import ArgumentError, DTypeError, ShapeError
-from minigrad.nn import fused, losses
+from minigrad.nn import fused, images, losses
 from minigrad.ops import elementwise, reduction, shape
 from minigrad.ops import linear as products
 from minigrad.ops.arithmetic import greater, where
@@ -26,6 +27,12 @@ binary_cross_entropy = losses.binary_cross_entropy
 binary_cross_entropy_with_logits = losses.binary_cross_entropy_with_logits
 binary_cross_entropy_with_logits_composed = losses.binary_cross_entropy_with_logits_composed
 cross_entropy, nll_loss = losses.cross_entropy, losses.nll_loss
+
+conv2d, conv_transpose2d = images.conv2d, images.conv_transpose2d
+max_pool2d, avg_pool2d = images.max_pool2d, images.avg_pool2d
+adaptive_avg_pool2d, interpolate = images.adaptive_avg_pool2d, images.interpolate
+pixel_shuffle, pixel_unshuffle = images.pixel_shuffle, images.pixel_unshuffle
+unfold, fold = images.unfold, images.fold
 
 # ---------------------------------------------------------------- activations
 
@@ -93,6 +100,21 @@ def dropout(
     return input * Tensor(kept)
 
 
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False,
+    *, generator: Generator | None = None,
+) -> Tensor:  # fmt: skip
+    """Like dropout, of whole channels (N, C, …): neighbouring pixels say much the same.
+
+    Source: Tompson et al., arXiv 1411.4280.
+    """
+    if input.ndim < 3:
+        raise ShapeError(f"dropout2d: input: got shape {input.shape}; expected (N, C, H, W)")
+    ones = array_module(input.array).ones((*input.shape[:2], *[1] * (input.ndim - 2)), input.dtype)
+    kept = dropout(Tensor(ones), p, training, generator=generator)
+    return input * kept if training and p else input
+
+
 # ---------------------------------------------------------------- normalisation
 
 
@@ -137,11 +159,49 @@ def batch_norm(
             "least 2 in training. Use a larger batch, or eval()"
         )
     moments = fused.Moments(axes, eps)
-    y = _scaled(fused.standardize(input, moments=moments), weight, bias, axes)
+    if weight is not None:
+        y = fused.batch_normalize(input, weight, bias, moments=moments)
+    else:
+        y = _scaled(fused.standardize(input, moments=moments), weight, bias, axes)
     if running_mean is not None:
         _move(running_mean, moments.mean, momentum)
     if running_var is not None:
         _move(running_var, moments.variance * (n / (n - 1)), momentum)
+    return y
+
+
+def instance_norm(
+    input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
+    weight: Tensor | None = None, bias: Tensor | None = None,
+    use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    r"""y = γ (x - μ) / √(σ² + eps) + β for each channel of each image: x (N, C, …), γ and β (C,).
+
+    μ and σ² are those of the channel in its image; the running ones, if given, move towards their
+    means over the batch as in batch_norm, and are used instead unless `use_input_stats`.
+
+    Raises ArgumentError for fewer than two values per channel and image, and what batch_norm
+    raises. Source: Ulyanov et al., arXiv 1607.08022.
+    """
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    sizes = input.shape
+    n = math.prod(sizes[2:])
+    if len(sizes) < 3 or n < 2:
+        raise ArgumentError(
+            f"instance_norm: input: got shape {sizes}; expected (N, C, …) with at least 2 values "
+            "per channel and image"
+        )
+    for name, v in dict(
+        running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    ).items():
+        _check_vector("instance_norm", name, v, input, sizes[1:2])
+    moments = fused.Moments(tuple(range(2, len(sizes))), eps)
+    y = _scaled(fused.standardize(input, moments=moments), weight, bias, (0, *moments.axes))
+    if running_mean is not None:
+        _move(running_mean, moments.mean.mean(0), momentum)
+    if running_var is not None:
+        _move(running_var, moments.variance.mean(0) * (n / (n - 1)), momentum)
     return y
 
 
@@ -201,16 +261,19 @@ def pad(
 ) -> Tensor:
     """x framed by `value` (0): pad = (left, right, top, bottom, …), the last axis first.
 
-    A negative number crops.
+    A negative number crops. Mode "reflect" mirrors x at its outermost entries, "replicate" repeats
+    these, "circular" goes on at the other end.
 
     >>> pad(Tensor(np.ones((1, 2))), (1, 0, 0, 1)).tolist()
     [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
+    >>> pad(Tensor(np.array([1, 2, 3])), (1, 2), "reflect").tolist()
+    [2, 1, 2, 3, 2, 1]
 
     Raises ArgumentError for another mode, or numbers that do not fit the axes.
     """
     pad = tuple(pad)
     if mode != "constant":
-        raise ArgumentError(f"pad: mode: got {mode!r}; expected 'constant'")
+        return _extended(input, pad, mode, value)
     if len(pad) % 2 or len(pad) > 2 * input.ndim:
         raise ArgumentError(
             f"pad: pad: got {pad}; expected two numbers for each of the last axes of {input.shape}"
@@ -224,6 +287,47 @@ def pad(
         return input
     frame = [(max(a, 0), max(b, 0)) for a, b in pairs]
     return shape.pad(input, widths=frame, value=0.0 if value is None else value)
+
+
+def _extended(input: Tensor, pad: tuple[int, ...], mode: str, value: float | None) -> Tensor:
+    """Padding by entries of x itself, axis by axis: what comes before, x, what comes after."""
+    if mode not in ("reflect", "replicate", "circular"):
+        raise ArgumentError(
+            f"pad: mode: got {mode!r}; expected 'constant', 'reflect', 'replicate' or 'circular'"
+        )
+    if value is not None:
+        raise ArgumentError(f"pad: value: got {value} with mode {mode!r}; expected 'constant'")
+    if len(pad) % 2 or len(pad) > 2 * input.ndim or min(pad, default=0) < 0:
+        raise ArgumentError(
+            f"pad: pad: got {pad}; expected two numbers, not negative, for each of the last axes "
+            f"of {input.shape}"
+        )
+    for i, (a, b) in enumerate(zip(pad[::2], pad[1::2], strict=True)):
+        axis = input.ndim - 1 - i
+        n = input.shape[axis]
+        most = {"reflect": n - 1, "circular": n}.get(mode, max(a, b) if n else 0)
+        if max(a, b) > most:
+            raise ArgumentError(
+                f"pad: pad: got {a, b} for an axis of {n} entries, of {input.shape}; expected at "
+                f"most {most} for mode {mode!r}"
+            )
+        ends = [_end(input, axis, mode, widths) for widths in ((a, 0), (0, b))]
+        input = shape.cat([ends[0], input, ends[1]], axis)
+    return input
+
+
+def _end(x: Tensor, axis: int, mode: str, widths: tuple[int, int]) -> Tensor:
+    """What is put before x along `axis`, widths = (a, 0), or after it, (0, b)."""
+    (a, b), n = widths, x.shape[axis]
+    start, stop = {
+        "reflect": (1, a + 1) if a else (n - 1 - b, n - 1),
+        "circular": (n - a, n) if a else (0, b),
+        "replicate": (0, 1) if a else (n - 1, n),
+    }[mode]
+    part = x[(*[slice(None)] * axis, slice(start, stop))]
+    if mode == "replicate":
+        return part.expand(*x.shape[:axis], a + b, *x.shape[axis + 1 :])
+    return part.flip(axis) if mode == "reflect" else part
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

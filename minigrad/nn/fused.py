@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import Array, array_module
-from minigrad.engine import Primitive, Variable, grad, is_grad_enabled
+from minigrad.engine import Primitive, Variable, grad, is_grad_enabled, last_edit
 from minigrad.ops.elementwise import sqrt, square
 from minigrad.ops.reduction import mean
 from minigrad.ops.shape import STRETCH, reshape, sum_array
@@ -46,10 +46,11 @@ class Fused(Primitive):
 class Moments:
     """What a normalisation measures on its input: mean, variance, and rate = 1/√(variance + eps).
 
-    The entries along `axes` share them. The forward function fills them in, for its rule.
+    The entries along `axes` share them. The forward function fills them in, for its rule; batch
+    norm also leaves x̂ = `standard` here, and its rules share their `sums`.
     """
 
-    __slots__ = ("axes", "eps", "mean", "rate", "variance")
+    __slots__ = ("axes", "eps", "mean", "rate", "standard", "sums", "variance")
 
     def __init__(self, axes: tuple[int, ...], eps: float) -> None:
         self.axes = axes
@@ -144,4 +145,50 @@ scale_and_shift.vjp_of(
     lambda g, y, x, weight, bias, axes: g * in_full(beside(weight, x.shape, axes), x),
     lambda g, y, x, weight, bias, axes: sum_product(g, x, axes),
     lambda g, y, x, weight, bias, axes: sum_array(g, axes),
+)
+
+
+def batch_normalize_composed(
+    x: Variable, weight: Variable, bias: Variable | None, *, moments: Moments
+) -> Variable:
+    """γ x̂ + β"""
+    standard = standardize_composed(x, moments=moments)
+    return scale_and_shift_composed(standard, weight, bias, axes=moments.axes)
+
+
+@Fused
+def batch_normalize(x, weight, bias, *, moments):
+    """γ x̂ + β, where γ and β are shared by the same entries as mean and variance"""
+    moments.standard = standardize.forward(x, moments=moments)
+    moments.sums = None
+    return scale_and_shift.forward(moments.standard, weight, bias, axes=moments.axes)
+
+
+def _sums(g, moments):
+    """Σ g and Σ g x̂: all three rules ask for them, one after the other.
+
+    They are computed again for another g, and when an array was edited in place since.
+    """
+    if moments.sums is None or moments.sums[0] is not g or moments.sums[1] != last_edit():
+        of_g = sum_array(g, moments.axes), sum_product(g, moments.standard, moments.axes)
+        moments.sums = g, last_edit(), *of_g
+    return moments.sums[2:]
+
+
+def _batch_normalize_rule(g, y, x, weight, bias, moments):
+    """γ rate (g - mean(g) - x̂ mean(g x̂))"""
+    n = x.size // weight.size
+    mean, along = (in_full(beside(v / n, x.shape, moments.axes), x) for v in _sums(g, moments))
+    slope = moments.standard * -along
+    slope += g
+    slope -= mean
+    slope *= in_full(beside(weight, x.shape, moments.axes) * moments.rate, x)
+    return slope
+
+
+batch_normalize.vjp_of(
+    batch_normalize_composed,
+    _batch_normalize_rule,
+    lambda g, y, x, weight, bias, moments: _sums(g, moments)[1],
+    lambda g, y, x, weight, bias, moments: _sums(g, moments)[0],
 )

@@ -113,7 +113,8 @@ class Dropout(Module):
     ) -> None:
         super().__init__()
         if not 0 <= p <= 1:
-            raise ArgumentError(f"Dropout: p: got {p}; expected a probability, from 0 to 1")
+            name = type(self).__name__
+            raise ArgumentError(f"{name}: p: got {p}; expected a probability, from 0 to 1")
         self.p = p
         self.inplace = inplace
         self.generator = generator
@@ -192,6 +193,16 @@ class BatchNorm1d(BatchNorm):
     """
 
     dims = (2, 3)
+
+
+class BatchNorm2d(BatchNorm):
+    """Each channel of (N, C, H, W) with mean β and standard deviation γ over the batch.
+
+    >>> BatchNorm2d(16)
+    BatchNorm2d(16, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+    """
+
+    dims = (4,)
 
 
 class LayerNorm(Module):

@@ -407,7 +407,7 @@ REFUSED = {
     "layer norm bias": (
         lambda: F.layer_norm(x23, 3, None, mg.ones(2)), ShapeError, "layer_norm: bias",
     ),
-    "pad mode": (lambda: F.pad(x23, (1, 1), "reflect"), ArgumentError, "mode: got 'reflect'"),
+    "pad mode": (lambda: F.pad(x23, (1, 1), "mirror"), ArgumentError, "mode: got 'mirror'"),
     "pad odd": (lambda: F.pad(x23, (1,)), ArgumentError, "two numbers for each"),
     "pad axes": (lambda: F.pad(x23, (1,) * 6), ArgumentError, "two numbers for each"),
     "pad crops too much": (lambda: F.pad(x23, (-2, -2)), ArgumentError, "crop no more"),

@@ -8,11 +8,20 @@ import pytest
 from minigrad import Tensor, ops
 from minigrad.engine import Primitive, grad, history
 from minigrad.gradcheck import check_grads
-from minigrad.ops import arithmetic, elementwise, linear, reduction, sampling, shape
+from minigrad.ops import (
+    arithmetic,
+    elementwise,
+    linear,
+    reduction,
+    resize,
+    sampling,
+    shape,
+    window,
+)
 from tests.table import ROWS, Row, leaves
 
 by_row = pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
-MODULES = arithmetic, elementwise, linear, reduction, sampling, shape
+MODULES = arithmetic, elementwise, linear, reduction, resize, sampling, shape, window
 
 
 def cotangent(y: Tensor, seed: int = 9) -> Tensor:
