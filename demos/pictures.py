@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 
@@ -9,6 +10,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 
 from minigrad import Tensor, cat, tensor
@@ -20,6 +22,10 @@ plt.rcParams.update({
     "grid.alpha": 0.25, "legend.frameon": False,
 })  # fmt: skip
 DIGIT_COLOURS = plt.get_cmap("tab10")
+GREY = plt.get_cmap("gray").with_extremes(bad="white")
+SIGNED = LinearSegmentedColormap.from_list(
+    "signed", ["#bfe4ff", "#2f8fe0", "black", "#f08a1c", "#ffe9b8"]
+).with_extremes(bad="white")  # black at 0
 
 
 def input_over_output(images: Tensor, outputs: Tensor, columns: int = 10) -> np.ndarray:
@@ -115,3 +121,82 @@ def shown(images: Tensor, labels: Tensor, each: int = 3) -> Tensor:
     rows = [np.flatnonzero(kinds == kind)[:each] for kind in np.unique(kinds)]
     order = [row[i] for i in range(each) for row in rows if i < len(row)]
     return tensor(images.cpu().numpy()[order])
+
+
+class Panel(NamedTuple):
+    """Grey pixels (h, w), black at 0 and white at 1; NaN leaves a gap.
+
+    `signed` pixels are blue below 0 and orange above, to their largest |value|. `box` is a frame
+    (top, left, height, width) to draw over them.
+    """
+
+    pixels: np.ndarray
+    title: str = ""
+    signed: bool = False
+    box: tuple[int, int, int, int] | None = None
+
+
+def mosaic(images: np.ndarray, columns: int | None = None, gap: int = 1) -> np.ndarray:
+    """Images (n, h, w) as one picture, `columns` in a row (all of them), NaN between them.
+
+    >>> mosaic(np.ones((3, 2, 2)), columns=2).shape
+    (5, 5)
+    """
+    n, h, w = images.shape
+    columns = columns or n
+    rows = -(-n // columns)
+    picture = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap), np.nan, np.float32)
+    for i, image in enumerate(images):
+        top, left = i // columns * (h + gap), i % columns * (w + gap)
+        picture[top : top + h, left : left + w] = image
+    return picture
+
+
+def each_by_its_largest(images: np.ndarray) -> np.ndarray:
+    """Images (n, h, w), each divided by its largest |value|."""
+    largest = np.abs(images).max((1, 2), keepdims=True)
+    return images / np.where(largest > 0, largest, 1)
+
+
+def draw_panels(
+    rows: Sequence[tuple[str, Sequence[Panel]]], path: Path, width: float = 10.0
+) -> None:
+    """Rows of panels of one height, each row after its name; the longest is `width` inches wide."""
+    gap, title = 0.12, 0.24  # inches
+    height = min(
+        (width - gap * (len(panels) - 1)) / sum(map(_aspect, panels)) for _, panels in rows
+    )
+    above = [title if any(p.title for p in panels) else 0.0 for _, panels in rows]
+    total = (height + gap) * len(rows) - gap + sum(above)
+    figure = plt.figure(figsize=(width, total))
+    top = total
+    for (name, panels), space in zip(rows, above, strict=True):
+        top -= space + height
+        figure.text(-0.1 / width, (top + height / 2) / total, name, ha="right", va="center")
+        left = 0.0
+        for panel in panels:
+            across = height * _aspect(panel)
+            place = left / width, top / total, across / width, height / total
+            _draw_panel(figure.add_axes(place), panel)
+            left += across + gap
+        top -= gap
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def _aspect(panel: Panel) -> float:
+    return panel.pixels.shape[1] / panel.pixels.shape[0]
+
+
+def _draw_panel(axes: plt.Axes, panel: Panel) -> None:
+    low, high, colours = 0.0, 1.0, GREY
+    if panel.signed:
+        high = float(np.nanmax(np.abs(panel.pixels))) or 1.0
+        low, colours = -high, SIGNED
+    axes.imshow(panel.pixels, colours, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
+    axes.set_title(panel.title, pad=4, fontsize=9)
+    axes.axis("off")
+    if panel.box:
+        y, x, h, w = panel.box
+        frame = plt.Rectangle((x - 0.5, y - 0.5), w, h, fill=False, ec="#ff9a1f", lw=1.5)
+        axes.add_patch(frame)
