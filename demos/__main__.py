@@ -35,8 +35,11 @@ def demos() -> list[Demo]:
 def main() -> None:
     """Print the list."""
     print("python -m demos.NAME [--help]      (times on two cores)\n")
-    for demo in demos():
-        print(f"  {demo.name:14} {demo.summary}  [{demo.course or 'measurements'}; {demo.time}]")
+    found = demos()
+    width = max(len(demo.name) for demo in found)
+    for demo in found:
+        about = f"[{demo.course or 'measurements'}; {demo.time}]"
+        print(f"  {demo.name:{width}}  {demo.summary}  {about}")
 
 
 if __name__ == "__main__":

@@ -14,96 +14,15 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from itertools import pairwise
 from statistics import median
-from types import ModuleType
 
 import numpy as np
 
 from demos.common import run, table
+from demos.workloads import WORKLOADS, Products, Step
 
 COURSE = ""
-TIME = "a minute"
-
-Step = Callable[[], None]
-Products = list[tuple[int, int, int]]  # (n, k, m): an n×k matrix times a k×m one
-
-
-def dense_products(batch: int, sizes: list[tuple[int, int]]) -> Products:
-    """Forward, weight gradient and input gradient of dense layers; the first needs no last one."""
-    products = []
-    for i, (fan_in, fan_out) in enumerate(sizes):
-        products += [(batch, fan_in, fan_out), (fan_out, batch, fan_in)]
-        products += [(batch, fan_out, fan_in)] if i else []
-    return products
-
-
-def w1(lib: ModuleType, batch: int = 32) -> tuple[Step, Products]:
-    """W1: deck 000's dense autoencoder."""
-    nn = lib.nn
-    sizes = [784, 128, 64, 12, 3, 12, 64, 128, 784]
-    layers = []
-    for fan_in, fan_out in pairwise(sizes):
-        layers += [nn.Linear(fan_in, fan_out), nn.ReLU(True)]
-    model = nn.Sequential(*layers[:-1], nn.Tanh())
-    optimizer = lib.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-5)
-    criterion = nn.MSELoss()
-    x = lib.tensor(np.random.default_rng(0).random((batch, 784), np.float32))
-
-    def step() -> None:
-        optimizer.zero_grad()
-        criterion(model(x), x).backward()
-        optimizer.step()
-
-    return step, dense_products(batch, list(pairwise(sizes)))
-
-
-def w2(lib: ModuleType, batch: int) -> tuple[Step, Products]:
-    """W2: deck 004's VAE, 784-512-2-512-784."""
-    nn, F = lib.nn, lib.nn.functional
-    hidden, mean, log_var = nn.Linear(784, 512), nn.Linear(512, 2), nn.Linear(512, 2)
-    decoder = nn.Sequential(nn.Linear(2, 512), nn.ReLU(), nn.Linear(512, 784))
-    parts = [hidden, mean, log_var, decoder]
-    optimizer = lib.optim.Adam([p for part in parts for p in part.parameters()])
-    x = lib.tensor(np.random.default_rng(0).random((batch, 784), np.float32))
-
-    def step() -> None:
-        optimizer.zero_grad()
-        h = F.relu(hidden(x))
-        m, s = mean(h), log_var(h)
-        z = m + (s * 0.5).exp() * lib.randn_like(m)
-        reconstruction = F.binary_cross_entropy_with_logits(decoder(z), x, reduction="sum")
-        divergence = 0.5 * (s.exp() + m * m - 1.0 - s).sum()
-        ((reconstruction + divergence) / batch).backward()
-        optimizer.step()
-
-    sizes = [(784, 512), (512, 2), (512, 2), (2, 512), (512, 784)]
-    return step, dense_products(batch, sizes)
-
-
-def tiny(lib: ModuleType, op: Callable, length: int = 1000) -> tuple[Step, Products]:
-    """A chain of `length` operations on two numbers: what an operation costs beside arithmetic."""
-    x = lib.tensor([0.3, 0.7], requires_grad=True)
-    c = lib.tensor([1.001, 0.999])
-
-    def step() -> None:
-        y = x
-        for _ in range(length):
-            y = op(y, c)
-        y.sum().backward()
-
-    return step, []
-
-
-WORKLOADS: dict[str, Callable[[ModuleType], tuple[Step, Products]]] = {
-    "W1 dense autoencoder, batch 32": w1,
-    "W2 VAE 784-512-2, batch 50": lambda lib: w2(lib, 50),
-    "W2 VAE 784-512-2, batch 128": lambda lib: w2(lib, 128),
-    "1,000 × a tiny y * c": lambda lib: tiny(lib, lambda y, c: y * c),
-    "1,000 × a tiny y + c": lambda lib: tiny(lib, lambda y, c: y + c),
-    "1,000 × a tiny tanh(y)": lambda lib: tiny(lib, lambda y, c: y.tanh()),
-}
+TIME = "2 minutes"
 
 
 def seconds_per_call(step: Step, at_least: float) -> float:
@@ -190,6 +109,8 @@ def main() -> None:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > 0.5:
         print(f"note: other programs keep {load:.1f} processors busy; the times will suffer")
+    if kernels := os.environ.get("OPENBLAS_CORETYPE"):
+        print(f"note: OPENBLAS_CORETYPE={kernels} keeps NumPy from choosing its matrix kernels")
     rows = measure(libraries, args.rounds, args.turn)
     ratio = ["ratio to torch"] if "torch" in libraries else []
     print(table(["ms per step (median)", *libraries, *ratio], rows))

@@ -1,0 +1,197 @@
+"""Training steps to be timed: the course's models on random data, the same lines in both libraries.
+
+A workload is made for minigrad or for torch, by the same lines; it answers with a step (forward,
+backward, and Adam) and with the sizes of the matrix products that no implementation can do without.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+Step = Callable[[], None]
+Products = list[tuple[int, int, int]]  # (n, k, m): an n×k matrix times a k×m one
+
+
+def products(layers: Products, needs_input: bool = False) -> Products:
+    """Those of layers, each a matrix of `n` rows times a weight (k, m), there and back.
+
+    Forward Y = X W, weight gradient Xᵀ Ȳ, input gradient Ȳ Wᵀ, the first layer's only if needed.
+    """
+    found = []
+    for i, (n, k, m) in enumerate(layers):
+        found += [(n, k, m), (k, n, m)]
+        found += [(n, m, k)] if i or needs_input else []
+    return found
+
+
+def conv(batch: int, side: int, fan_in: int, fan_out: int, k: int) -> tuple[int, int, int]:
+    """A convolution to `side`² pixels as a product; the transposed one from there is as large."""
+    return batch * side * side, k * k * fan_in, fan_out
+
+
+def images(lib: ModuleType, *shape: int) -> Any:
+    """Pixels between 0 and 1."""
+    return lib.tensor(np.random.default_rng(0).random(shape, np.float32))
+
+
+def adam(lib: ModuleType, *parts: Any, **settings: Any) -> Any:
+    """Adam on the parameters of several modules."""
+    return lib.optim.Adam([p for part in parts for p in part.parameters()], **settings)
+
+
+def negative_elbo(lib: ModuleType, logits: Any, x: Any, mean: Any, log_var: Any) -> Any:
+    """Bernoulli reconstruction and KL to N(0, I), in nats per image."""
+    bce = lib.nn.functional.binary_cross_entropy_with_logits
+    divergence = 0.5 * (log_var.exp() + mean * mean - 1.0 - log_var).sum()
+    return (bce(logits, x, reduction="sum") + divergence) / len(x)
+
+
+def w1(lib: ModuleType, batch: int = 32) -> tuple[Step, Products]:
+    """W1: deck 000's dense autoencoder."""
+    nn = lib.nn
+    sizes = [784, 128, 64, 12, 3, 12, 64, 128, 784]
+    layers = []
+    for fan_in, fan_out in pairwise(sizes):
+        layers += [nn.Linear(fan_in, fan_out), nn.ReLU(True)]
+    model = nn.Sequential(*layers[:-1], nn.Tanh())
+    optimizer = adam(lib, model, lr=1e-3, weight_decay=1e-5)
+    criterion = nn.MSELoss()
+    x = images(lib, batch, 784)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        criterion(model(x), x).backward()
+        optimizer.step()
+
+    return step, products([(batch, k, m) for k, m in pairwise(sizes)])
+
+
+def vae_step(lib: ModuleType, x: Any, encoder: Any, heads: tuple[Any, Any], decoder: Any) -> Step:
+    """One step of a VAE: z = mean + e^(log_var / 2) ε."""
+    optimizer = adam(lib, encoder, *heads, decoder)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        h = encoder(x)
+        mean, log_var = (head(h) for head in heads)
+        z = mean + (log_var * 0.5).exp() * lib.randn_like(mean)
+        negative_elbo(lib, decoder(z), x, mean, log_var).backward()
+        optimizer.step()
+
+    return step
+
+
+def w2(lib: ModuleType, batch: int) -> tuple[Step, Products]:
+    """W2: deck 004's VAE, 784-512-2-512-784."""
+    nn = lib.nn
+    encoder = nn.Sequential(nn.Linear(784, 512), nn.ReLU())
+    heads = nn.Linear(512, 2), nn.Linear(512, 2)
+    decoder = nn.Sequential(nn.Linear(2, 512), nn.ReLU(), nn.Linear(512, 784))
+    step = vae_step(lib, images(lib, batch, 784), encoder, heads, decoder)
+    sizes = [(784, 512), (512, 2), (512, 2), (2, 512), (512, 784)]
+    return step, products([(batch, *size) for size in sizes])
+
+
+def w3(lib: ModuleType, batch: int) -> tuple[Step, Products]:
+    """W3: deck 000's convolutional VAE, 28 → 13 → 5 → 20 numbers → 5 → 13 → 28."""
+    nn = lib.nn
+    encoder = nn.Sequential(
+        nn.Conv2d(1, 32, 4, stride=2), nn.ReLU(), nn.Conv2d(32, 64, 4, stride=2), nn.ReLU(),
+        nn.Flatten(),
+    )  # fmt: skip
+    heads = nn.Linear(1600, 20), nn.Linear(1600, 20)
+    decoder = nn.Sequential(
+        nn.Linear(20, 1600), nn.ReLU(), nn.Unflatten(1, (64, 5, 5)),
+        nn.ConvTranspose2d(64, 32, 5, stride=2), nn.ReLU(), nn.ConvTranspose2d(32, 1, 4, stride=2),
+    )  # fmt: skip
+    step = vae_step(lib, images(lib, batch, 1, 28, 28), encoder, heads, decoder)
+    dense = [(batch, 1600, 20), (batch, 1600, 20), (batch, 20, 1600)]
+    down = [conv(batch, 13, 1, 32, 4), conv(batch, 5, 32, 64, 4)]
+    up = [conv(batch, 5, 32, 64, 5), conv(batch, 13, 1, 32, 4)]
+    return step, products([*down, *dense, *up])
+
+
+def w4(lib: ModuleType, batch: int) -> tuple[Step, Products]:
+    """W4: a DCGAN for 28×28, one step of the discriminator and one of the generator."""
+    nn = lib.nn
+    generator = nn.Sequential(
+        nn.Linear(100, 128 * 7 * 7), nn.Unflatten(1, (128, 7, 7)), nn.BatchNorm2d(128), nn.ReLU(),
+        nn.ConvTranspose2d(128, 64, 4, stride=2, padding=1), nn.BatchNorm2d(64), nn.ReLU(),
+        nn.ConvTranspose2d(64, 1, 4, stride=2, padding=1), nn.Tanh(),
+    )  # fmt: skip
+    discriminator = nn.Sequential(
+        nn.Conv2d(1, 64, 4, stride=2, padding=1), nn.LeakyReLU(0.2),
+        nn.Conv2d(64, 128, 4, stride=2, padding=1), nn.BatchNorm2d(128), nn.LeakyReLU(0.2),
+        nn.Flatten(), nn.Linear(128 * 7 * 7, 1),
+    )  # fmt: skip
+    optimizers = [
+        adam(lib, part, lr=2e-4, betas=(0.5, 0.999)) for part in (generator, discriminator)
+    ]
+    criterion = nn.BCEWithLogitsLoss()
+    x = images(lib, batch, 1, 28, 28) * 2.0 - 1.0
+    real, fake = lib.ones(batch, 1), lib.zeros(batch, 1)
+
+    def step() -> None:
+        made = generator(lib.randn(batch, 100))
+        optimizers[1].zero_grad()
+        seen = criterion(discriminator(x), real) + criterion(discriminator(made.detach()), fake)
+        seen.backward()
+        optimizers[1].step()
+        optimizers[0].zero_grad()
+        criterion(discriminator(made), real).backward()
+        optimizers[0].step()
+
+    judge = [conv(batch, 14, 1, 64, 4), conv(batch, 7, 64, 128, 4), (batch, 6272, 1)]
+    draw = [(batch, 100, 6272), conv(batch, 7, 64, 128, 4), conv(batch, 14, 1, 64, 4)]
+    return step, products(draw) + 2 * products(judge) + products(judge, needs_input=True)
+
+
+def w5(lib: ModuleType, batch: int) -> tuple[Step, Products]:
+    """W5: a VAE for faces, 64×64×3 → 128 numbers."""
+    nn = lib.nn
+    widths = [3, 32, 64, 128, 256]
+    down, up = [], []
+    for fan_in, fan_out in pairwise(widths):
+        down += [nn.Conv2d(fan_in, fan_out, 4, stride=2, padding=1), nn.ReLU()]
+        up = [nn.ReLU(), nn.ConvTranspose2d(fan_out, fan_in, 4, stride=2, padding=1), *up]
+    encoder = nn.Sequential(*down, nn.Flatten())
+    heads = nn.Linear(4096, 128), nn.Linear(4096, 128)
+    decoder = nn.Sequential(nn.Linear(128, 4096), nn.Unflatten(1, (256, 4, 4)), *up)
+    step = vae_step(lib, images(lib, batch, 3, 64, 64), encoder, heads, decoder)
+    convs = [
+        conv(batch, 32 >> i, fan_in, fan_out, 4)
+        for i, (fan_in, fan_out) in enumerate(pairwise(widths))
+    ]
+    dense = [(batch, 4096, 128), (batch, 4096, 128), (batch, 128, 4096)]
+    return step, products([*convs, *dense, *convs[::-1]])
+
+
+def tiny(lib: ModuleType, op: Callable, length: int = 1000) -> tuple[Step, Products]:
+    """A chain of `length` operations on two numbers: what an operation costs beside arithmetic."""
+    x = lib.tensor([0.3, 0.7], requires_grad=True)
+    c = lib.tensor([1.001, 0.999])
+
+    def step() -> None:
+        y = x
+        for _ in range(length):
+            y = op(y, c)
+        y.sum().backward()
+
+    return step, []
+
+
+WORKLOADS: dict[str, Callable[[ModuleType], tuple[Step, Products]]] = {
+    "W1 dense autoencoder, batch 32": w1,
+    "W2 VAE 784-512-2, batch 50": lambda lib: w2(lib, 50),
+    "W2 VAE 784-512-2, batch 128": lambda lib: w2(lib, 128),
+    "W3 convolutional VAE, batch 32": lambda lib: w3(lib, 32),
+    "W3 convolutional VAE, batch 128": lambda lib: w3(lib, 128),
+    "W4 DCGAN 28×28, batch 64": lambda lib: w4(lib, 64),
+    "W5 face VAE 64×64×3, batch 32": lambda lib: w5(lib, 32),
+    "1,000 × a tiny y * c": lambda lib: tiny(lib, lambda y, c: y * c),
+    "1,000 × a tiny y + c": lambda lib: tiny(lib, lambda y, c: y + c),
+    "1,000 × a tiny tanh(y)": lambda lib: tiny(lib, lambda y, c: y.tanh()),
+}
