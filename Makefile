@@ -31,10 +31,17 @@ format: $(VENV)/test.stamp ## put the source into its standard format
 bench: $(VENV)/demos.stamp ## measure the speed
 	@$(BIN)/python -m demos.benchmark
 
-RUN = out/autoencoder/784-128-64-12-3
 gallery: demo ## make the README's pictures anew
+	$(BIN)/python -m demos.conv_arithmetic
+	$(BIN)/python -m demos.image_filters
+	$(BIN)/python -m demos.conv_autoencoder
+	$(BIN)/python -m demos.feature_visualisation
 	mkdir -p demos/gallery
-	cp $(RUN)/first_and_last.png demos/gallery/autoencoder.png
+	cp out/autoencoder/784-128-64-12-3/first_and_last.png demos/gallery/autoencoder.png
+	cp out/conv_arithmetic/R13/transposed.gif demos/gallery/transposed_convolution.gif
+	cp out/image_filters/checkerboard.png demos/gallery/checkerboard.png
+	cp out/conv_autoencoder/reconstructions.png demos/gallery/conv_autoencoder.png
+	cp out/feature_visualisation/ways.png demos/gallery/feature_visualisation.png
 
 clean: ## remove .venv and what the tools leave; pictures in out/ stay
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

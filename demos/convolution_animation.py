@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from demos.convolution_cases import Arrays, Case
-from minigrad.ops.conv import stretched
+from minigrad.ops.conv import im2col, stretched
 
 DATA, INSERTED, FRAME = 0, 1, 2
 
@@ -78,7 +78,7 @@ def transposed_scene(case: Case, arrays: Arrays) -> Scene:
     return Scene(
         f"{case.name}: transposed convolution, k = {case.k}" + _steps(case),
         f"i' = {g.output_size[0]}{stretch}, p' = {case.stretched_padding}{extra}  →  o' = {case.i}",
-        below, kinds, arrays.decoded[0, 0], stretched.turn(arrays.w, g)[0, 0], 1, case.d,
+        below, kinds, arrays.decoded[0, 0], im2col.turn(arrays.w, g)[0, 0], 1, case.d,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from demos.convolution_cases import Arrays, Case, Cost, recovery
 from demos.pictures import plt  # in the style of all demos
-from minigrad.ops.conv import matrix, stretched
+from minigrad.ops.conv import im2col, matrix, stretched
 from minigrad.ops.conv.geometry import ConvGeometry
 
 BLUES = colors.LinearSegmentedColormap.from_list("blues", ["#eef5fb", "#60a5e0", "#1d4f86"])
@@ -185,7 +185,7 @@ def draw_recovery(case: Case, arrays: Arrays, path: Path) -> None:
 def draw_turn(case: Case, arrays: Arrays, path: Path) -> None:
     """The stretched input under the turned kernel, and under the kernel as it is: wrong."""
     g, y, w = case.geometry, arrays.code, arrays.w
-    right, turned = arrays.decoded[0, 0], stretched.turn(w, g)
+    right, turned = arrays.decoded[0, 0], im2col.turn(w, g)
     wrong = stretched.conv_transpose(y, w[..., ::-1, ::-1], g)[0, 0]  # turned twice: not at all
     figure, axes = plt.subplots(2, 3, figsize=(12, 8.4))
     numbers(axes[0, 0], stretched.stretch(y, g)[0, 0], "y, stretched and framed", BLUES, 0, 6)

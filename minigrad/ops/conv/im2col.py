@@ -9,12 +9,16 @@ layer on patches, with a dense layer's derivatives:
 A row of X̄ is what an output pixel sends to its patch; where patches overlap, col2im adds. With
 groups there are so many X, Y and W, in stacks, and the products are of stacks.
 
+At stride 1 a convolution is also the transpose of one from y's size to x's, with the kernel turned
+by 180°. So there is a choice of the image that goes in patches: that with fewer channels does.
+
 Arrays are (n, c, h, w) to everybody. In memory the channels come last, so that a patch consists of
 long runs; if there are FEW channels the runs would be short, and the pixels come last instead.
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from minigrad.backend import Array, array_module
 from minigrad.ops.conv.geometry import ConvGeometry
@@ -27,14 +31,59 @@ def conv(x: Array, w: Array, geometry: ConvGeometry) -> Array:
 
     Strictly this is a cross-correlation: the kernel is not turned round.
     """
+    if len(w) < x.shape[1] and (mirrored := mirror(geometry)):
+        return scatter(x, turn(w, geometry), mirrored)
+    return gather(x, w, geometry)
+
+
+def conv_transpose(y: Array, w: Array, geometry: ConvGeometry) -> Array:
+    """x[n, c, s·oh + d·i - p, s·ow + d·j - p] += Σ y[n, o, oh, ow] w[o, c, i, j] over o."""
+    if len(w) < geometry.groups * w.shape[1] and (mirrored := mirror(geometry)):
+        return gather(y, turn(w, geometry), mirrored)
+    return scatter(y, w, geometry)
+
+
+def weight_grad(x: Array, y: Array, geometry: ConvGeometry) -> Array:
+    """w[o, c, i, j] = Σ x[n, c, s·oh + d·i - p, s·ow + d·j - p] y[n, o, oh, ow] over n, oh, ow."""
+    if y.shape[1] < x.shape[1] and (mirrored := mirror(geometry)):
+        return turn(products(y, x, mirrored), mirrored)
+    return products(x, y, geometry)
+
+
+def mirror(geometry: ConvGeometry) -> ConvGeometry | None:
+    """The geometry from y's size to x's that has this one's meetings; None if there is none.
+
+    At stride 1, h = o + d·t - p is o = h + d·t' - p', with t' = k - 1 - t and p' = k̂ - 1 - p.
+    """
+    (k, l), (p, q) = geometry.receptive_field, geometry.padding
+    if geometry.stride != (1, 1) or p >= k or q >= l:
+        return None
+    return replace(
+        geometry, input_size=geometry.output_size, output_size=geometry.input_size,
+        padding=(k - 1 - p, l - 1 - q),
+    )  # fmt: skip
+
+
+def turn(w: Array, geometry: ConvGeometry) -> Array:
+    """w (g·o, c, kh, kw) turned by 180°, its channels exchanged: (g·c, o, kh, kw)."""
+    (o, c, kh, kw), g = w.shape, geometry.groups
+    w = w.reshape(g, o // g, c, kh, kw).swapaxes(1, 2)[..., ::-1, ::-1]
+    return w.reshape(g * c, o // g, kh, kw)
+
+
+# ---------------------------------------------------------------- the three products
+
+
+def gather(x: Array, w: Array, geometry: ConvGeometry) -> Array:
+    """Y = X Wᵀ"""
     Y = im2col(x, geometry) @ _kernels(w, geometry).swapaxes(1, 2)  # X Wᵀ
     g, n, (oh, ow), o = geometry.groups, len(x), geometry.output_size, len(w)
     y = Y.reshape(g, n, oh, ow, o // g).transpose(1, 2, 3, 0, 4).reshape(n, oh, ow, o)
     return y.transpose(0, 3, 1, 2)
 
 
-def conv_transpose(y: Array, w: Array, geometry: ConvGeometry) -> Array:
-    """x[n, c, s·oh + d·i - p, s·ow + d·j - p] += Σ y[n, o, oh, ow] w[o, c, i, j] over o."""
+def scatter(y: Array, w: Array, geometry: ConvGeometry) -> Array:
+    """X̄ = Y W, and every patch added to its place."""
     n, c, zeros = len(y), geometry.groups * w.shape[1], array_module(y).zeros
     if w.shape[1] > FEW:
         x = zeros((n, *geometry.input_size, c), y.dtype).transpose(0, 3, 1, 2)
@@ -46,8 +95,8 @@ def conv_transpose(y: Array, w: Array, geometry: ConvGeometry) -> Array:
     return x
 
 
-def weight_grad(x: Array, y: Array, geometry: ConvGeometry) -> Array:
-    """w[o, c, i, j] = Σ x[n, c, s·oh + d·i - p, s·ow + d·j - p] y[n, o, oh, ow] over n, oh, ow."""
+def products(x: Array, y: Array, geometry: ConvGeometry) -> Array:
+    """W̄ = Yᵀ X"""
     X, Y = im2col(x, geometry), _rows(y, geometry)
     if X.flags.c_contiguous:
         W = Y.swapaxes(1, 2) @ X  # Yᵀ X

@@ -21,6 +21,7 @@ import numpy as np
 from minigrad.backend import Array, array_module
 from minigrad.ops.conv import im2col
 from minigrad.ops.conv.geometry import ConvGeometry, aligned
+from minigrad.ops.conv.im2col import turn
 
 
 def conv(x: Array, w: Array, geometry: ConvGeometry) -> Array:
@@ -73,13 +74,6 @@ def stretch(y: Array, geometry: ConvGeometry) -> Array:
     stretched = array_module(y).zeros((*y.shape[:2], *size), y.dtype)
     stretched[:, :, h, w] = y[:, :, oh, ow]
     return stretched
-
-
-def turn(w: Array, geometry: ConvGeometry) -> Array:
-    """w (g·o, c, kh, kw) turned by 180°, its channels exchanged: (g·c, o, kh, kw)."""
-    (o, c, kh, kw), g = w.shape, geometry.groups
-    w = w.reshape(g, o // g, c, kh, kw).swapaxes(1, 2)[..., ::-1, ::-1]
-    return w.reshape(g * c, o // g, kh, kw)
 
 
 class Waste(NamedTuple):

@@ -16,7 +16,7 @@ def axes(draw: st.DrawFn) -> tuple[int, ...]:
     """i, o, k, s, p, d along one axis, any that fit: k < s, p ≥ k, leftovers, k = i + 2p."""
     k, s, d = draw(st.integers(1, 4)), draw(st.integers(1, 4)), draw(st.integers(1, 3))
     reach = d * (k - 1) + 1
-    p, left = draw(st.integers(0, reach)), draw(st.integers(0, s - 1))
+    p, left = draw(st.integers(0, reach + 1)), draw(st.integers(0, s - 1))
     least = max(1, 1 + -(-(1 - reach + 2 * p - left) // s))  # the o from which i is at least 1
     o = draw(st.integers(least, least + 3))
     return s * (o - 1) + reach - 2 * p + left, o, k, s, p, d
@@ -34,7 +34,7 @@ def geometries(draw: st.DrawFn) -> ConvGeometry:
 def problems(draw: st.DrawFn) -> tuple[ConvGeometry, tuple[int, ...], tuple[int, ...]]:
     """A geometry with the shapes of an x and a w that it fits."""
     geometry = draw(geometries())
-    n, c, o = draw(st.integers(1, 3)), draw(st.sampled_from((1, 2, 5))), draw(st.integers(1, 3))
+    n, c, o = (draw(st.sampled_from(sizes)) for sizes in ((1, 3), (1, 2, 5), (1, 3, 6)))
     g = geometry.groups
     return geometry, (n, g * c, *geometry.input_size), (g * o, c, *geometry.kernel_size)
 

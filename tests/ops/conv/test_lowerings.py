@@ -186,7 +186,7 @@ def test_stretched_images_of_the_deck(i, k, s, p, frame, side):
 
 def test_the_kernel_is_turned_and_its_channels_exchanged():
     w = np.arange(2 * 3 * 2 * 2).reshape(2, 3, 2, 2)
-    turned = stretched.turn(w, ConvGeometry.direct(4, 2))
+    turned = im2col.turn(w, ConvGeometry.direct(4, 2))
     assert turned.shape == (3, 2, 2, 2)
     assert turned[2, 1].tolist() == w[1, 2, ::-1, ::-1].tolist()
 
