@@ -3,7 +3,7 @@
 The names are PyTorch's: `import minigrad as torch` runs the lines that both know.
 """
 
-from minigrad import autograd, cuda, nn, optim, utils
+from minigrad import autograd, cuda, distributions, nn, optim, utils
 from minigrad.backend import Device, Generator, manual_seed
 from minigrad.backend import device_named as device
 from minigrad.creation import (

@@ -10,6 +10,7 @@ from minigrad.engine import Primitive, grad, history
 from minigrad.gradcheck import check_grads
 from minigrad.ops import (
     arithmetic,
+    decomposition,
     elementwise,
     linear,
     reduction,
@@ -21,7 +22,9 @@ from minigrad.ops import (
 from tests.table import ROWS, Row, leaves
 
 by_row = pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
-MODULES = arithmetic, elementwise, linear, reduction, resize, sampling, shape, window
+MODULES = (
+    arithmetic, decomposition, elementwise, linear, reduction, resize, sampling, shape, window,
+)  # fmt: skip
 
 
 def cotangent(y: Tensor, seed: int = 9) -> Tensor:
