@@ -125,20 +125,20 @@ def _check(
     default = dict(rtol=1e-6, expect_zero=False, linear=False)
     names = [f"input {i}" for i in range(len(inputs))]
     generator = Generator().manual_seed(OWN_STREAM + seed)
-    reports = []
+    reports, terms = [], 0.0
     with enable_grad(), np.errstate(all="ignore"):
         if linear:
             check_adjoint(fn, *inputs, seed=seed)
         for n in range(1, order + 1):
             told = "".join(f", {key}={x}" for key, x in options.items() if x != default[key])
             again = f"check_grads({called}, *inputs, seed={seed}, order={n}{told})"
-            f = Function(fn, inputs, names, generator, f"order {n}, seed {seed}", again, v)
+            f = Function(fn, inputs, names, generator, f"order {n}, seed {seed}", again, v, terms)
             check_contract(f)
             reports.append(_check_slopes(f, rtol, expect_zero or n > 1))
             if n < order:
                 check_symmetry(f)
                 fn, inputs, names = f.gradient()
-                v = None
+                v, terms = None, f.sum_of_terms()
     return max(reports, key=lambda report: report.error)
 
 
@@ -216,8 +216,9 @@ def _line(f: Function, i: int, y: np.ndarray, a: np.ndarray, probe: _Probe) -> L
         step = moved[probe.at] - x[probe.at]
         return f.value(i, moved), float(np.mean(step * probe.signs)), float(step @ a[probe.at])
 
-    # the rule adds up terms of the size of v y / x, and rounds each
-    rounding = 16 * EPS ** (4 / 3) * float(np.abs(f.v) @ np.abs(y)) / probe.step
+    # rules add up terms of the size of v y / x, and round each: what is left may be far smaller
+    size = min(probe.step / EPS ** (1 / 3), 1.0)
+    rounding = 16 * EPS * float(np.abs(f.v) @ np.maximum(np.abs(y), f.terms)) / size
     return Line(at, y, f.v, probe.step, probe.scale, rounding)
 
 

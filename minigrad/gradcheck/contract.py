@@ -130,7 +130,8 @@ def check_symmetry(f: Function) -> None:
         return np.concatenate([(d * host(h)).ravel() for d, h in zip(left, product, strict=True)])
 
     a, b = form(u, w), form(w, u)
-    rounding = 64 * EPS * largest(*f.pull_back(f.v)) * sum(np.abs(d).sum() for d in u)
+    terms = largest(*f.pull_back(f.v)) + f.sum_of_terms()
+    rounding = 64 * EPS * terms * sum(float(np.abs(d).sum()) for d in u)
     if abs(a.sum() - b.sum()) > 1e-10 * float(np.abs(a).sum() + np.abs(b).sum()) + rounding:
         what = f"the Hessian is not symmetric: ⟨u, Hw⟩ = {a.sum()}, ⟨w, Hu⟩ = {b.sum()}"
         f.stop("FAIL", f"{what}. Is a part of a rule detached?", "asymmetric")

@@ -22,6 +22,7 @@ class Function:
     def __init__(
         self, fn: Callable, inputs: Sequence[Variable], names: Sequence[str],
         generator: Generator, setting: str, again: str, v: np.ndarray | None = None,
+        terms: float = 0.0,
     ) -> None:  # fmt: skip
         self.fn, self.names, self.generator = fn, names, generator
         self.setting, self.again = setting, again
@@ -29,6 +30,7 @@ class Function:
         self.wanted = [i for i, x in enumerate(inputs) if x.requires_grad]
         self.outputs = [y.family(_copy(y.array)) for y in several(fn(*self.inputs))]
         self.v = self.draw() if v is None else v
+        self.terms = terms  # the outputs are sums of terms of this size, which may cancel
 
     def draw(self) -> np.ndarray:
         """A cotangent from N(0, 1): of both signs, for else g is not told from |g|."""
@@ -46,6 +48,11 @@ class Function:
             types = ", ".join(str(y.array.dtype) for y in ys)
             raise DTypeError(f"check_grads: output: got {types}; expected float64 alone")
         return np.concatenate([host(y).ravel() for y in ys])
+
+    def sum_of_terms(self) -> float:
+        """Σ |v y|: the size of what a gradient adds up."""
+        y = np.concatenate([host(y).ravel() for y in self.outputs])
+        return float(np.abs(self.v) @ np.maximum(np.abs(y), self.terms))
 
     def pull_back(self, v: np.ndarray) -> list[np.ndarray]:
         """Jᵀv by the rules, for each input that requires a gradient."""

@@ -161,7 +161,7 @@ def sweep(line: Line, rtol: float) -> Verdict:
     slope, bar, rule, noise = min(estimates, key=lambda estimate: estimate[1])
     found = lambda verdict, slope=slope, bar=bar: Verdict(verdict, rule, slope, bar)
     if not math.isfinite(rule):
-        return found("FAIL" if bar <= COARSE * abs(slope) else "NOISY")
+        return found("FAIL" if bar <= max(COARSE * abs(slope), 3 * noise) else "NOISY")
     steep = max(abs(rule), abs(slope))
     size, slack, gap = max(line.scale, steep), FLOOR * line.scale + rtol * steep, abs(rule - slope)
     if gap <= slack + bar and (bar <= FINE * size or max(steep, bar) <= 3 * noise):
