@@ -213,7 +213,7 @@ def report_right(counts: Counter) -> bool:
     _table("Right rules, and what was said of them", ("inputs", *verdicts), rows)
     judged, wrong = sum(rows[-1][1:]) - rows[-1][5], rows[-1][6]
     ordinary = sum(counts["ordinary", v] for v in verdicts)
-    undecided = counts["ordinary", "KINK"] + counts["ordinary", "NOISY"]
+    undecided = sum(counts["ordinary", verdict] for verdict in ("KINK", "NOISY", "VACUOUS"))
     print(f"\nfalse alarms: {wrong} in {judged} checks; ", end="")
     print(f"undecided on ordinary inputs: {100 * undecided / ordinary:.2f} %")
     return not wrong

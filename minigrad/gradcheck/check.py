@@ -219,7 +219,7 @@ def _line(f: Function, i: int, y: np.ndarray, a: np.ndarray, probe: _Probe) -> L
     # rules add up terms of the size of v y / x, and round each: what is left may be far smaller
     size = min(probe.step / EPS ** (1 / 3), 1.0)
     rounding = 16 * EPS * float(np.abs(f.v) @ np.maximum(np.abs(y), f.terms)) / size
-    return Line(at, y, f.v, probe.step, probe.scale, rounding)
+    return Line(at, y, f.v, probe.step, probe.scale, rounding, f.terms)
 
 
 def _judge(

@@ -50,9 +50,9 @@ class Function:
         return np.concatenate([host(y).ravel() for y in ys])
 
     def sum_of_terms(self) -> float:
-        """Σ |v y|: the size of what a gradient adds up."""
+        """√Σ (v y)²: the size of what a gradient adds up, and rounds."""
         y = np.concatenate([host(y).ravel() for y in self.outputs])
-        return float(np.abs(self.v) @ np.maximum(np.abs(y), self.terms))
+        return float(np.linalg.norm(self.v * np.maximum(np.abs(y), self.terms)))
 
     def pull_back(self, v: np.ndarray) -> list[np.ndarray]:
         """Jᵀv by the rules, for each input that requires a gradient."""

@@ -30,12 +30,14 @@ two steps, 4h and h:
 
 So an estimate comes with a bar, three errors added up: half of the jump, since any slope between
 D⁻ and D⁺ may be meant; a third of |D(4h) - D(h)|, which is what the curvature still does; and the
-rounding. No single step is good for every φ, so a doubtful entry is swept with 16 of them, from
-1024 h to h/2²⁰: the shortest bar speaks.
+rounding, that of the outputs and what finer steps show of more: it is divided by h, so if D changes
+from h to a finer h′ by rounding, at h it does h′/h as much. No single step is good for every φ: a
+doubtful entry is swept with 16, from 1024 h to h/2²⁰, and the shortest bar speaks.
 
 **Two witnesses.** A rule is accused if it lies three bars away from that estimate, and if also the
 finest step that can tell the two apart, rounding considered, sees the rule outside [D⁻, D⁺]. Kinks
-on both sides of x can deceive the one, unforeseen rounding the other, but hardly both.
+on both sides of x can deceive the one, unforeseen rounding the other, but hardly both. And if some
+other pair of steps stands by the rule, bar against bar, nobody is believed.
 """
 
 import itertools
@@ -71,6 +73,7 @@ class Line(NamedTuple):
     step: float  # the h to begin with
     scale: float  # the size that a slope along it may have
     rounding: float  # of the rule's own result
+    terms: float = 0.0  # the outputs are sums of terms of this size, which may cancel
 
 
 class Difference(NamedTuple):
@@ -129,7 +132,8 @@ def difference(line: Line, h: float, touched: np.ndarray | bool = False) -> Diff
     left, right = v * ((y - down) / -before), v * ((up - y) / after)
     gaps = np.zeros(line.v.shape)
     gaps[touched] = right - left
-    noise = 4 * EPS * float(np.abs(v) @ (np.abs(up) + np.abs(down))) / h + line.rounding
+    rounded = np.maximum(np.abs(up), line.terms) + np.maximum(np.abs(down), line.terms)
+    noise = 4 * EPS * float(np.abs(v) @ rounded) / h + line.rounding
     return Difference(
         h, float(v @ (up - down)) / width, (gain - loss) / width, noise, gaps,
         float(np.minimum(left, right).sum()), float(np.maximum(left, right).sum()), touched,
@@ -153,43 +157,69 @@ def sweep(line: Line, rtol: float) -> Verdict:
         steps.append(difference(line, line.step * factor, steps[-1].touched if steps else False))
     steps = [d for d in steps if math.isfinite(d.slope + d.noise + d.low + d.high)]
     estimates = [
-        _estimate(coarse, fine) for coarse, fine in itertools.pairwise(steps)
+        _estimate(coarse, fine, steps[k + 2 :])
+        for k, (coarse, fine) in enumerate(itertools.pairwise(steps))
         if coarse.h == 4 * fine.h
-    ]  # fmt: skip
+    ]
     if not estimates:
         return Verdict("NOISY", line.at(line.step)[2] / line.step, math.nan, math.inf)
-    slope, bar, rule, noise = min(estimates, key=lambda estimate: estimate[1])
-    found = lambda verdict, slope=slope, bar=bar: Verdict(verdict, rule, slope, bar)
-    if not math.isfinite(rule):
-        return found("FAIL" if bar <= max(COARSE * abs(slope), 3 * noise) else "NOISY")
-    steep = max(abs(rule), abs(slope))
-    size, slack, gap = max(line.scale, steep), FLOOR * line.scale + rtol * steep, abs(rule - slope)
-    if gap <= slack + bar and (bar <= FINE * size or max(steep, bar) <= 3 * noise):
-        return found("PASS")
-    if gap > slack + 3 * bar and bar <= COARSE * size:
-        telling = [d for d in steps if 6 * d.noise <= gap]
-        if telling and telling[-1].excludes(slack + 3 * telling[-1].noise):
+    best = min(estimates, key=lambda e: e.bar)
+    found = lambda verdict: Verdict(verdict, best.rule, best.slope, best.bar)
+    if not math.isfinite(best.rule):
+        known = best.bar <= max(COARSE * abs(best.slope), 3 * best.noise)
+        return found("FAIL" if known else "NOISY")
+    steep = max(abs(best.rule), abs(best.slope))
+    size, slack = max(line.scale, steep), FLOOR * line.scale + rtol * steep
+    resolved = [d for d in steps if d.noise <= COARSE * max(size, d.bend)]
+    sharp = best.bar <= FINE * size or max(steep, best.bar) <= 3 * best.noise
+    if best.gap <= slack + best.bar and sharp:
+        finest = resolved[-1:]
+        if not any(d.excludes(BEND * max(size, abs(d.slope)) + 3 * d.noise) for d in finest):
+            return found("PASS")
+    if best.gap > slack + 3 * best.bar and best.bar <= COARSE * size:
+        telling = [d for d in steps if 6 * d.noise <= best.gap][-1:]
+        defended = any(
+            e.gap <= slack + e.bar and abs(e.slope - best.slope) > slack + 3 * e.bar
+            for e in estimates
+        )
+        if any(d.excludes(slack + 3 * d.noise) for d in telling) and not defended:
             return found("FAIL")
-    resolved = [d for d in steps if d.noise <= COARSE * max(size, d.bend)][-2:]
-    if len(resolved) == 2:
-        coarse, fine = resolved
-        if fine.bend > BEND * size and fine.bend > coarse.bend / 2:  # the gap does not shrink
-            edge = abs(fine.low - coarse.low) + abs(fine.high - coarse.high) + slack
-            wrong = all(d.excludes(edge + 3 * d.noise) for d in resolved)
-            middle, half = (fine.low + fine.high) / 2, (fine.high - fine.low) / 2
-            return found("FAIL" if wrong else "KINK", middle, half)
-    return found("NOISY")
+    return _kink(resolved[-2:], size, slack) or found("NOISY")
 
 
-def _estimate(coarse: Difference, fine: Difference) -> tuple[float, float, float, float]:
-    """The slope at h = 0 ± its bar, from the steps 4h and h; the rule, the rounding.
+def _kink(last: list[Difference], size: float, slack: float) -> Verdict | None:
+    """The verdict if the gap between D⁻ and D⁺ does not shrink over the last two steps."""
+    if len(last) < 2 or last[1].bend <= max(BEND * size, last[0].bend / 2):
+        return None
+    coarse, fine = last
+    edge = abs(fine.low - coarse.low) + abs(fine.high - coarse.high) + slack
+    wrong = all(d.excludes(edge + 3 * d.noise) for d in last)
+    middle, half = (fine.low + fine.high) / 2, (fine.high - fine.low) / 2
+    return Verdict("FAIL" if wrong else "KINK", fine.rule, middle, half)
+
+
+class _Estimate(NamedTuple):
+    """The slope at h = 0, from two steps, and what it is held against."""
+
+    slope: float
+    bar: float
+    rule: float
+    noise: float
+
+    @property
+    def gap(self) -> float:
+        """|rule - slope|"""
+        return abs(self.rule - self.slope)
+
+
+def _estimate(coarse: Difference, fine: Difference, finer: list[Difference]) -> _Estimate:
+    """From the steps 4h and h; the finer ones show what rounding, foreseen or not, does at h.
 
     The errors are compared, not the slopes: so the rounding of the steps themselves drops out.
     """
-    drift = fine.error - coarse.error
+    value = lambda d: d.error if math.isfinite(fine.rule) else d.slope
+    drift = value(fine) - value(coarse)
     jump = float(np.abs(4 * fine.gaps - coarse.gaps).sum()) / 3
-    bar = jump / 2 + abs(drift) / 3 + fine.noise
-    if not math.isfinite(fine.rule):
-        drift = fine.slope - coarse.slope
-        bar = jump / 2 + abs(drift) / 3 + fine.noise
-    return fine.slope + drift / 15, bar, fine.rule, fine.noise
+    unforeseen = max((abs(value(d) - value(fine)) * d.h / fine.h for d in finer), default=0.0)
+    bar = jump / 2 + abs(drift) / 3 + fine.noise + unforeseen
+    return _Estimate(fine.slope + drift / 15, bar, fine.rule, fine.noise)
