@@ -127,7 +127,7 @@ def _column(a: np.ndarray) -> np.ndarray:
 
 def _one(a: np.ndarray) -> np.ndarray:
     a = a.copy()
-    a.flat[int(np.argmax(np.abs(a)))] *= 1.001
+    a.flat[a.size // 2 + 7] *= 1.001
     return a
 
 

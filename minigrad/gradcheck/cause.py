@@ -67,6 +67,11 @@ def zero(e: Evidence) -> str:
     return "it is 0 everywhere: not connected, or detached on the way"
 
 
+def hidden(e: Evidence) -> str:
+    """All right that was looked at one by one, but not a sum over all"""
+    return "" if np.any(e.wrong) else "few entries are wrong, none of those that were sampled"
+
+
 def sign(e: Evidence) -> str:
     """rule = -slope"""
     return "the sign is wrong" if _near(e.ratio(), -1.0) else ""
@@ -228,8 +233,9 @@ def unknown(e: Evidence) -> str:
 RULES: dict[str, Callable[[Evidence], str]] = {
     rule.__name__: rule
     for rule in (
-        not_finite, zero, sign, factor, mean_for_sum, variance, scale, one_entry, transposed,
-        flipped, turned, rolled, another_input, permuted, edge, offset, cross_terms, unknown,
+        not_finite, zero, hidden, sign, factor, mean_for_sum, variance, scale, one_entry,
+        transposed, flipped, turned, rolled, another_input, permuted, edge, offset, cross_terms,
+        unknown,
     )
 }  # fmt: skip
 

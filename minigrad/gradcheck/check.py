@@ -56,7 +56,7 @@ def gradcheck(
     func: Callable, inputs: Variable | Sequence[Variable], *, eps: float = 1e-6,
     atol: float = 1e-5, rtol: float = 1e-3, raise_exception: bool = True, nondet_tol: float = 0.0,
     check_undefined_grad: bool = True, check_grad_dtypes: bool = False,
-    check_batched_grad: bool = False, check_batched_forward_ad: bool = False,
+    check_batched_grad: bool = False, check_batched_forward_grad: bool = False,
     check_forward_ad: bool = False, check_backward_ad: bool = True, fast_mode: bool = False,
     masked: bool | None = None,
 ) -> bool:  # fmt: skip
@@ -67,8 +67,8 @@ def gradcheck(
     ArgumentError for what it does not have: forward mode, batched gradients, sparse tensors.
     """
     absent = dict(
-        check_batched_grad=check_batched_grad, check_batched_forward_ad=check_batched_forward_ad,
-        check_forward_ad=check_forward_ad, masked=masked,
+        check_batched_grad=check_batched_grad, check_forward_ad=check_forward_ad, masked=masked,
+        check_batched_forward_grad=check_batched_forward_grad,
     )  # fmt: skip
     _refuse_absent("gradcheck", absent, check_backward_ad)
     return _passes(func, inputs, 1, raise_exception)
@@ -120,7 +120,7 @@ def _check(
     expect_zero: bool = False, linear: bool = False, v: np.ndarray | None = None,
 ) -> Report:  # fmt: skip
     refuse(inputs, order)
-    called = getattr(fn, "name", getattr(fn, "__name__", "fn")).replace("<lambda>", "fn")
+    called = str(getattr(fn, "name", getattr(fn, "__name__", "fn"))).replace("<lambda>", "fn")
     options = dict(rtol=rtol, expect_zero=expect_zero, linear=linear)
     default = dict(rtol=1e-6, expect_zero=False, linear=False)
     names = [f"input {i}" for i in range(len(inputs))]
@@ -159,12 +159,8 @@ class _Probe(NamedTuple):
 def _check_slopes(f: Function, rtol: float, expect_zero: bool) -> Report:
     """Every entry of every gradient against its difference; of large inputs, a sample."""
     y, gradients = f.value(), f.pull_back(f.v)
-    measured = [
-        _measure(f, i, y, a, rtol) for i, a in zip(f.wanted, gradients, strict=True)
-    ]  # fmt: skip
-    findings = [
-        _judge(f, k, a, measured, expect_zero) for k, a in enumerate(gradients)
-    ]  # fmt: skip
+    measured = [_measure(f, i, y, a, rtol) for i, a in zip(f.wanted, gradients, strict=True)]
+    findings = [_judge(f, k, a, measured, expect_zero) for k, a in enumerate(gradients)]
     report = summary(f.setting, findings, f.again)
     if report.verdict != "PASS":
         raise GradcheckError(report)
@@ -191,6 +187,7 @@ def _probes(x: np.ndarray, a: np.ndarray, generator: Generator) -> Iterator[_Pro
     """
     n, rms = x.size, math.sqrt(float(np.mean(x * x))) if x.size else 0.0
     finite = a[np.isfinite(a)]
+    steepest, norm = largest(finite), float(np.linalg.norm(finite))
     entries = range(n)
     if n > EVERY:
         corners = itertools.product(*({0, size - 1} for size in a.shape))
@@ -199,11 +196,10 @@ def _probes(x: np.ndarray, a: np.ndarray, generator: Generator) -> Iterator[_Pro
     for j in entries:
         place = tuple(map(int, np.unravel_index(j, a.shape)))
         step = best_step(max(abs(float(x[j])), 1e-2 * rms))
-        yield _Probe(slice(j, j + 1), 1.0, step, largest(finite), f"entry {place}", j)
+        yield _Probe(slice(j, j + 1), 1.0, step, steepest, f"entry {place}", j)
     for k in range(DIRECTIONS if n > EVERY else 0):
         signs = 2.0 * generator.integers(0, 2, (n,)) - 1.0
-        size = float(np.linalg.norm(finite))
-        yield _Probe(slice(None), signs, best_step(rms), size, f"direction {k}")
+        yield _Probe(slice(None), signs, best_step(rms), norm, f"direction {k}")
 
 
 def _line(f: Function, i: int, y: np.ndarray, a: np.ndarray, probe: _Probe) -> Line:
@@ -219,7 +215,7 @@ def _line(f: Function, i: int, y: np.ndarray, a: np.ndarray, probe: _Probe) -> L
     # rules add up terms of the size of v y / x, and round each: what is left may be far smaller
     size = min(probe.step / EPS ** (1 / 3), 1.0)
     rounding = 16 * EPS * float(np.abs(f.v) @ np.maximum(np.abs(y), f.terms)) / size
-    return Line(at, y, f.v, probe.step, probe.scale, rounding, f.terms)
+    return Line(at, y, f.v, probe.step, probe.scale, rounding, f.terms, probe.entry >= 0)
 
 
 def _judge(

@@ -37,7 +37,8 @@ doubtful entry is swept with 16, from 1024 h to h/2²⁰, and the shortest bar s
 **Two witnesses.** A rule is accused if it lies three bars away from that estimate, and if also the
 finest step that can tell the two apart, rounding considered, sees the rule outside [D⁻, D⁺]. Kinks
 on both sides of x can deceive the one, unforeseen rounding the other, but hardly both. And if some
-other pair of steps stands by the rule, bar against bar, nobody is believed.
+other pair of steps stands by the rule, bar against bar, nobody is believed: the verdict is NOISY,
+as where bars are too long. KINK it is where the gap stays and the rule lies between D⁻ and D⁺.
 """
 
 import itertools
@@ -74,6 +75,13 @@ class Line(NamedTuple):
     scale: float  # the size that a slope along it may have
     rounding: float  # of the rule's own result
     terms: float = 0.0  # the outputs are sums of terms of this size, which may cancel
+    single: bool = True  # whether d is one entry, not a sum in which a small error could hide
+
+    def slack(self, steep: float, rtol: float) -> float:
+        """What a rule may be off by, beside the error of the difference."""
+        if self.single:
+            return FLOOR * self.scale + rtol * steep
+        return FLOOR * self.scale * max(1.0, rtol / 1e-6)
 
 
 class Difference(NamedTuple):
@@ -144,7 +152,7 @@ def glance(line: Line, rtol: float) -> Verdict:
     """One step, which is enough for most entries: PASS, or NOISY if it takes a closer look."""
     d = difference(line, line.step)
     steep = max(abs(d.rule), abs(d.slope))
-    right = abs(d.error) <= FLOOR * line.scale + rtol * steep + d.noise
+    right = abs(d.error) <= line.slack(steep, rtol) + d.noise
     quiet = d.noise <= FINE * line.scale or steep <= d.noise
     smooth = d.bend <= BEND * line.scale + d.noise
     return Verdict("PASS" if right and quiet and smooth else "NOISY", d.rule, d.slope, d.noise)
@@ -169,13 +177,15 @@ def sweep(line: Line, rtol: float) -> Verdict:
         known = best.bar <= max(COARSE * abs(best.slope), 3 * best.noise)
         return found("FAIL" if known else "NOISY")
     steep = max(abs(best.rule), abs(best.slope))
-    size, slack = max(line.scale, steep), FLOOR * line.scale + rtol * steep
+    size, slack = max(line.scale, steep), line.slack(steep, rtol)
     resolved = [d for d in steps if d.noise <= COARSE * max(size, d.bend)]
+    # right: within a short bar, and the finest step does not object, as it would beside a pole
     sharp = best.bar <= FINE * size or max(steep, best.bar) <= 3 * best.noise
     if best.gap <= slack + best.bar and sharp:
         finest = resolved[-1:]
         if not any(d.excludes(BEND * max(size, abs(d.slope)) + 3 * d.noise) for d in finest):
             return found("PASS")
+    # wrong: so say two witnesses, and no estimate speaks for the defence
     if best.gap > slack + 3 * best.bar and best.bar <= COARSE * size:
         telling = [d for d in steps if 6 * d.noise <= best.gap][-1:]
         defended = any(

@@ -129,13 +129,11 @@ def test_step_is_a_power_of_two_of_the_size_of_x():
 # ---------------------------------------------------------------- no array makes a right rule wrong
 
 FUNCTIONS = {
-    "tanh": elementwise.tanh, "sigmoid": elementwise.sigmoid, "softplus": elementwise.softplus,
-    "relu": elementwise.relu, "abs": elementwise.abs, "square": elementwise.square,
-    "sin": elementwise.sin, "silu": elementwise.silu, "elu": elementwise.elu,
-    "clamp": lambda x: x.clamp(-1.0, 1.0), "softmax": lambda x: x.softmax(0),
-    "logsumexp": lambda x: x.logsumexp(0), "amax": lambda x: x.amax(0),
-    "norm": lambda x: x.norm(), "product": lambda x: x * x.flip(0), "var": lambda x: x.var(0),
-    "reciprocal": lambda x: 1.0 / (x * x + 1e-3), "cube": lambda x: x**3,
+    "tanh": elementwise.tanh, "softplus": elementwise.softplus, "relu": elementwise.relu,
+    "abs": elementwise.abs, "sin": elementwise.sin, "clamp": lambda x: x.clamp(-1.0, 1.0),
+    "softmax": lambda x: x.softmax(0), "amax": lambda x: x.amax(0), "norm": lambda x: x.norm(),
+    "product": lambda x: x * x.flip(0), "var": lambda x: x.var(0),
+    "reciprocal": lambda x: 1.0 / (x * x + 1e-3),
 }  # fmt: skip
 numbers = st.floats(-1e6, 1e6) | st.sampled_from([0.0, 1.0, -1.0, 1e-9, 1e-187, 1e3, 0.5])
 
