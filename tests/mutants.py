@@ -24,8 +24,8 @@ from minigrad.ops.conv import primitives as conv
 from minigrad.ops.conv.geometry import ConvGeometry
 from minigrad.samples import ROWS, Row
 from minigrad.samples.families import mutants
+from minigrad.samples.kinds import KINDS, variant
 from minigrad.samples.planted import Call, Mutant, planted
-from minigrad.samples.row import positive
 
 DRAWS = 3
 SEEDS = 18  # of each row and kind: 191 · 6 · 18 = 20,628 checks
@@ -74,33 +74,9 @@ def _judge(k: int) -> Outcome:
 # ---------------------------------------------------------------- right rules
 
 
-def _on_kinks(x: np.ndarray, row: Row) -> np.ndarray:
-    """Whole numbers: ties, zeros, and the bounds of clamp."""
-    return np.maximum(np.round(x), 1.0 if row.draw is positive else -np.inf)
-
-
-def _beside_kinks(x: np.ndarray, row: Row) -> np.ndarray:
-    """1e-9 to 1e-3 from there."""
-    generator = np.random.default_rng(x.size)
-    distance = 10.0 ** generator.uniform(-9, -3, x.shape)
-    return _on_kinks(x, row) + distance * generator.choice([-1.0, 1.0], x.shape)
-
-
-KINDS: dict[str, Callable[[np.ndarray, Row], np.ndarray]] = {
-    "ordinary": lambda x, row: x,
-    "× 1e-3": lambda x, row: x * 1e-3,
-    "× 1e2": lambda x, row: x * 1e2,
-    "output + 1e3": lambda x, row: x,
-    "beside kinks": _beside_kinks,
-    "on kinks": _on_kinks,
-}
-
-
 def accuse(row: Row, kind: str, seed: int) -> str:
     """The verdict on a row with its right rules; "refused" if it cannot be asked for one."""
-    arrays = [KINDS[kind](x, row) for x in row.arrays(seed)]
-    xs = [Tensor(x, requires_grad=True) for x in arrays]
-    fn = (lambda *xs: row.fn(*xs) + 1e3) if kind == "output + 1e3" else row.fn
+    fn, xs = variant(row, kind, seed)
     order = 1 if seed % 4 else min(row.order, 2)
     known = row.slopeless or kind != "ordinary"
     try:
