@@ -1,5 +1,6 @@
 """Mistakes that can be made in any rule, and those of particular rules."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterable
 
@@ -13,6 +14,7 @@ from minigrad.tensor import Tensor
 
 Change = Callable[[np.ndarray], np.ndarray]
 
+# Where an axis has 2 entries, rolled is flipped; so these count for one another.
 MOVED = frozenset({"rolled", "flipped", "turned", "transposed", "permuted"})
 SCALED = frozenset({"factor", "mean_for_sum", "variance"})  # of 2 entries they are one
 
@@ -124,7 +126,7 @@ UPSTREAM = [
     _upstream("max(g, 0)", lambda g: g.relu(), "g bent"),
     _upstream("g clipped", lambda g: g.clamp(-1.0, 1.0), "g bent"),
     _upstream("mean of g", lambda g: g.mean() + 0.0 * g),
-    _upstream("a mask drawn again", lambda g: g * (_drawn(g.shape) > 0.0).to(g.dtype)),
+    _upstream("g masked", lambda g: g * (_drawn(g.shape) > 0.0).to(g.dtype)),
     _upstream("g in float32", lambda g: g.float().double(), "float32"),
     _upstream("g rolled", lambda g: Tensor(np.roll(g.array, 1))),
 ]
@@ -146,16 +148,15 @@ def _input_changed(call: Call) -> Variable:
     return answer
 
 
-_calls = [0]
+_calls = itertools.count()
 
 
 def _flaky(call: Call) -> Variable:
-    _calls[0] += 1
-    return call.right() * (1.0 + 1e-9 * (_calls[0] % 2))
+    return call.right() * (1.0 + 1e-9 * (next(_calls) % 2))
 
 
 def _same_shape(x: Variable, call: Call) -> Variable:
-    """x for the gradient; 0 · g, for a linear rule would show it at once."""
+    """x, if it could be the gradient."""
     if x.array.shape != call.inputs[call.i].array.shape:
         raise Inapplicable
     return x
