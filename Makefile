@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test lint format bench gallery clean
+.PHONY: help demo test mutants lint format bench gallery clean
 .NOTPARALLEL:
 
 help: ## list these commands
@@ -18,6 +18,10 @@ demo: $(VENV)/demos.stamp ## train an autoencoder; its pictures go to out/autoen
 # Two test workers share the cores: one thread each for matrix products.
 test: lint ## check everything: lint, then all tests
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+# A sample of it is part of the tests.
+mutants: $(VENV)/test.stamp ## plant 6,000 wrong derivatives and check 20,000 right ones: minutes
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants
 
 lint: $(VENV)/test.stamp ## check style, format and who imports whom
 	$(BIN)/ruff check .
