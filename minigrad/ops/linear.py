@@ -27,6 +27,7 @@ class Product(Primitive):
 
 @Product
 def _matmul(a, b):
+    """y = a b"""
     return a @ b
 
 
@@ -69,6 +70,7 @@ def matmul(a: Variable, b: Variable) -> Variable:
 
 @Product
 def _transposed_matmul(a, b):
+    """y = aᵀ b"""
     return a.T @ b
 
 
@@ -80,6 +82,7 @@ _transposed_matmul.vjp(
 
 @Product
 def _affine(x, weight, bias):
+    """y = x Wᵀ + b"""
     y = x @ weight.T
     y += bias
     return y
