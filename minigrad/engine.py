@@ -306,6 +306,8 @@ def grad(
             f"grad: grad_outputs: got {len(grad_outputs)}; expected one per output, {len(outputs)}"
         )
     for i, x in enumerate(inputs):
+        if not isinstance(x, Variable):
+            raise DTypeError(f"grad: input {i}: got {type(x).__name__}; expected a tensor")
         if not x.requires_grad:
             raise GraphError(f"grad: input {i} does not require a gradient: {_whence(x)}")
     retain_graph = create_graph if retain_graph is None else retain_graph
@@ -424,6 +426,8 @@ def _incoming(y: Variable, g: Variable | None) -> Variable:
                 "own. Reduce it, or pass the gradient of a scalar with respect to it"
             )
         return y.family(array_module(y.array).ones_like(y.array))
+    if not isinstance(g, Variable):
+        raise DTypeError(f"backward: gradient: got {type(g).__name__}; expected a tensor")
     if g.array.shape != shape:
         raise ShapeError(f"backward: gradient: got shape {g.array.shape}; expected {shape}")
     if g.array.dtype != y.array.dtype:

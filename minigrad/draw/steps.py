@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from minigrad.backend import CPU, to_device
-from minigrad.draw.graph import named
+from minigrad.draw.diagram import named
 from minigrad.engine import Primitive, Variable, grad, history, watched_by
 from minigrad.nn.module import Module
 

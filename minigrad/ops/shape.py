@@ -6,6 +6,7 @@ cast and move are undone by one of their own kind.
 """
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,10 @@ def axes(dim: Dim, ndim: int, op: str) -> tuple[int, ...]:
     """
     if dim is None or (dim == () and isinstance(dim, tuple)):
         return tuple(range(ndim))
-    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    try:
+        dims = tuple(map(operator.index, dim if isinstance(dim, Sequence) else (dim,)))
+    except TypeError:
+        raise ArgumentError(f"{op}: dim: got {dim!r}; expected one integer, or several") from None
     bound = max(ndim, 1)  # PyTorch lets a scalar be reduced along its missing axis 0 or -1
     for d in dims:
         if not -bound <= d < bound:

@@ -348,8 +348,9 @@ class Adam(Optimizer):
         eps: float = 1e-8, weight_decay: float = 0.0, amsgrad: bool = False,
         *, maximize: bool = False,
     ) -> None:  # fmt: skip
-        _check("Adam", lr=(lr, math.inf), eps=(eps, math.inf), beta_1=(betas[0], 1))
-        _check("Adam", beta_2=(betas[1], 1), weight_decay=(weight_decay, math.inf))
+        name = type(self).__name__
+        _check(name, lr=(lr, math.inf), eps=(eps, math.inf), beta_1=(betas[0], 1))
+        _check(name, beta_2=(betas[1], 1), weight_decay=(weight_decay, math.inf))
         super().__init__(
             params,
             {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
