@@ -3,6 +3,7 @@
 `fit` is all that the autoencoders and the VAEs need: what differs between them is the loss.
 """
 
+import copy
 import math
 import os
 import signal
@@ -18,7 +19,7 @@ from minigrad.nn.module import Module
 from minigrad.nonfinite import first_nonfinite, nonfinite_gradient
 from minigrad.optim.lr_scheduler import LRScheduler
 from minigrad.optim.optimizer import Optimizer
-from minigrad.serialization import load, save
+from minigrad.serialization import check_writable, load, save
 from minigrad.tensor import Tensor
 
 try:
@@ -68,6 +69,8 @@ def fit(
         if checkpoint is None:
             raise ArgumentError("fit: resume: needs the path of a checkpoint")
         run.restore(load(checkpoint))
+    if checkpoint is not None:
+        check_writable(checkpoint)
     model.train()
     with _CtrlC() as interrupt:
         while run.epoch < epochs:
@@ -204,19 +207,24 @@ class _Run:
         raise KeyboardInterrupt(f"{place}; saved to {checkpoint}, from where training can resume")
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from `state`; CheckpointError if it is not the state of such a run."""
+        """Continue from `state`; CheckpointError, and no change, if it is not of such a run."""
+        before = copy.deepcopy(self.state())
         try:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            if self.scheduler is not None:
-                self.scheduler.load_state_dict(state["scheduler"])
-            self._set_generators(state["generators"])
-            self.at_start = state["generators_at_start"]
-            self.epoch, self.step = state["epoch"], state["step"]
-            self.sums, self.seconds = state["sums"], state["seconds"]
-            self.records = state["records"]
+            self._take(state)
         except (KeyError, TypeError, ValueError) as error:
+            self._take(before)
             raise CheckpointError(f"fit: not a checkpoint of this training: {error}") from error
+
+    def _take(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        self._set_generators(state["generators"])
+        self.at_start = state["generators_at_start"]
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.sums, self.seconds = state["sums"], state["seconds"]
+        self.records = state["records"]
 
 
 class _CtrlC:

@@ -11,7 +11,7 @@ from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.errors import ArgumentError, CheckpointError, NonFiniteError
 from minigrad.nn import functional as F
-from minigrad.serialization import load
+from minigrad.serialization import load, save
 from minigrad.training import fit
 
 
@@ -235,6 +235,15 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     other.model = nn.Linear(4, 1)
     with pytest.raises(CheckpointError, match="not a checkpoint of this training"):
         other.fit(2, checkpoint=tmp_path / "c.npz", resume=True)
+    other.optimizer = Setup(1).optimizer  # the model fits, but is not loaded when that does not
+    other.model = Setup(1).model
+    state = load(tmp_path / "c.npz")
+    state["optimizer"]["param_groups"] = []
+    save(state, tmp_path / "e.npz")
+    before = other.weights()
+    with pytest.raises(CheckpointError, match="got groups of"):
+        other.fit(2, checkpoint=tmp_path / "e.npz", resume=True)
+    assert_same_bits(other.weights(), before)
     with pytest.raises(FileNotFoundError, match="there is no checkpoint at"):
         Setup().fit(2, checkpoint=tmp_path / "d.npz", resume=True)
     with pytest.raises(ArgumentError, match="resume: needs the path"):

@@ -144,6 +144,10 @@ def test_state_of_other_parameters_is_refused():
         optim.Adam([start(1.0), start(2.0)]).load_state_dict(optimizer.state_dict())
     with pytest.raises(CheckpointError, match=r"exp_avg .*got shape \(3,\); expected \(1,\)"):
         optim.Adam([start(1.0)]).load_state_dict(optimizer.state_dict())
+    with pytest.raises(CheckpointError, match=r"nothing was loaded:\n.*exp_avg .*\n.*exp_avg_sq "):
+        optim.Adam([start(1.0)]).load_state_dict(optimizer.state_dict())
+    with pytest.raises(CheckpointError, match=r"got \['0.weight'\]; expected 'state' and"):
+        optim.Adam([start(1.0)]).load_state_dict({"0.weight": 1})
 
 
 def test_values_given_from_outside_are_stepped_from():
