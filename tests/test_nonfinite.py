@@ -97,6 +97,17 @@ def test_the_fault_may_be_of_order_2():
             g.sum().backward()
 
 
+def test_what_was_not_chosen_is_named():
+    """Of where(x > 0, ln x, 0) at 0 the gradient is 0 · ∞: PyTorch's mode sees that, ours ln 0."""
+    fn = lambda x: mg.where(x > 0, x.log(), 0.0).sum()
+    with pytest.raises(NonFiniteError, match="log: output"), mg.anomaly():
+        fn(leaf(0.0, 1.0))
+    with np.errstate(all="ignore"), autograd.detect_anomaly():
+        y = fn(leaf(0.0, 1.0))
+        with pytest.raises(NonFiniteError, match="backward of log: .*1 NaN"):
+            y.backward()
+
+
 def test_an_infinity_that_was_given_passes():
     mask = tensor([0.0, -INF], dtype=mg.float64)
     with mg.anomaly():
