@@ -150,6 +150,19 @@ def test_state_of_other_parameters_is_refused():
         optim.Adam([start(1.0)]).load_state_dict({"0.weight": 1})
 
 
+@pytest.mark.parametrize("dtype", [mg.float32, mg.float64], ids=str)
+@pytest.mark.parametrize("make", ALGORITHMS)
+def test_a_gradient_of_zero_leaves_numbers(make, dtype):
+    """0 / (√0 + eps) is 0: nothing moves but by weight decay, and nothing becomes NaN."""
+    w = mg.tensor([1.0, -2.0, 0.0], dtype=dtype, requires_grad=True)
+    optimizer = make([w])
+    for _ in range(3):
+        w.grad = mg.zeros(3, dtype=dtype)
+        optimizer.step()
+    found = w.detach().numpy()
+    assert np.isfinite(found).all() and found[2] == 0.0 and np.abs(found[:2]).max() <= 2.0
+
+
 def test_values_given_from_outside_are_stepped_from():
     """Loading weights between steps, in place or as a new array, is seen by the next step."""
     w = start(1.0, -2.0, 3.0)
