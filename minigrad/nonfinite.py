@@ -51,7 +51,7 @@ def anomaly() -> Iterator[None]:
       File "<doctest minigrad.nonfinite.anomaly[2]>", line 2, in <module>
         x.sqrt().sum().backward()
 
-    It checks every array, and so costs a multiple of the time; outside it costs nothing.
+    It looks at every array, which about doubles the time; outside it costs nothing.
     """
     with np.errstate(all="ignore"), watched_by(_Detective()):  # its error says more than a warning
         yield
@@ -103,9 +103,16 @@ class _Detective:
             found, given = _Flaws(total.array), {}
             what = f"sum of the gradients that reach input {i}"
         if found.blame(given.values(), self.infinite):
+            name, line = y.primitive.name, _line(y)
+            called = (
+                f"{name} was called in{line}"
+                if line
+                else (
+                    f"Compute the output of {name} in this mode too to see the line that called it"
+                )
+            )
             raise NonFiniteError(
-                f"backward of {y.primitive.name}: {what}, {gᵢ.array.shape}: {found.text(given)}. "
-                f"{y.primitive.name} was called in{_line(y)}"
+                f"backward of {name}: {what}, {gᵢ.array.shape}: {found.text(given)}. {called}"
             )
 
 
@@ -178,7 +185,7 @@ class _Flaws:
         first = np.unravel_index(int(flawed.argmax()), a.shape)
         first = tuple(int(n) for n in first)
         there = [
-            f"{name} = {x.array[first]:g}" for name, x in given.items()
+            f"{name} = {float(x.array[first]):g}" for name, x in given.items()
             if isinstance(x, Variable) and x.array.shape == a.shape and x.array.dtype.kind == "f"
         ]  # fmt: skip
         place = f", the first at {first}" if first else ""

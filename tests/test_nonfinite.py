@@ -66,6 +66,13 @@ def test_the_line_is_where_the_operation_was_called_and_not_where_backward_was()
     )
 
 
+def test_a_graph_made_outside_has_no_lines():
+    y = leaf(0.0, 4.0).sqrt().sum()
+    message = "of sqrt: .* Compute the output of sqrt in this mode"
+    with pytest.raises(NonFiniteError, match=message), mg.anomaly():
+        y.backward()
+
+
 def test_gradients_that_add_up_to_infinity():
     x = leaf(1.0, dtype=mg.float32)
     y = x * 2.0 + x * 2.0
