@@ -248,3 +248,11 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
         Setup().fit(2, checkpoint=tmp_path / "d.npz", resume=True)
     with pytest.raises(ArgumentError, match="resume: needs the path"):
         Setup().fit(2, resume=True)
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_first_step(tmp_path):
+    setup = Setup()
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        setup.fit(1, checkpoint=tmp_path / "file" / "c.npz")
+    assert setup.seen == []
