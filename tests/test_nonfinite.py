@@ -95,6 +95,26 @@ def test_a_rule_may_hold_infinities_that_it_masks():
     assert db[0].item() == 0.0
 
 
+def test_a_rule_may_differentiate_what_it_masks():
+    """A sweep within a rule, as those of fused operations run, is the rule's own affair."""
+
+    @primitive
+    def root(x):
+        return np.sqrt(x)
+
+    def rule(g, y, x):
+        inner = x.detach().requires_grad_()
+        with mg.enable_grad():
+            (slope,) = grad(inner.sqrt().sum(), inner)
+        return g * mg.where(slope.isfinite(), slope, 0.0)
+
+    root.vjp(rule)
+    x = leaf(0.0, 4.0)
+    with mg.anomaly():
+        root(x).sum().backward()
+    assert x.grad.tolist() == [0.0, 0.25]
+
+
 def test_the_fault_may_be_of_order_2():
     """The second sweep goes through operations that the first sweep made."""
     x = leaf(0.0, 1.0)

@@ -196,3 +196,11 @@ def test_a_tree_is_drawn_without_crossings_and_a_chain_straight():
     assert ends == sorted(ends)
     straight = layout([(10.0, 10.0)] * 5, [(i, i + 1) for i in range(4)])
     assert len({round(at, 6) for at, _ in straight.centres}) == 1
+
+
+def test_boxes_are_reordered_until_arrows_do_not_cross():
+    """0 and 2 share 4, which therefore stands between them and the rest of what hangs on 2."""
+    edges = [(0, 4), (2, 3), (2, 4), (2, 5)]
+    x = [at for at, _ in layout([(10.0, 10.0)] * 6, edges).centres]
+    pairs = [(a, b) for a in edges for b in edges if a < b]
+    assert all((x[a] - x[b]) * (x[c] - x[d]) >= 0 for (a, c), (b, d) in pairs)
