@@ -175,6 +175,27 @@ def test_backward_through_50_layers_takes_a_tenth_more_than_forward(layer):
         assert peak(forward) <= 3.01 * x.array.nbytes  # 3 arrays and their names
 
 
+def test_the_sweep_lets_go_of_what_it_has_passed():
+    """When it reaches the first of 50 layers, the arrays of the others are gone."""
+    held = []
+
+    @mg.primitive
+    def first(x):
+        return x * 1.0
+
+    first.vjp(lambda g, y, x: held.append(tracemalloc.get_traced_memory()[0]) or g)
+    x = tensor(np.ones((100, 1000)), requires_grad=True)
+
+    def step():
+        y = first(x)
+        for _ in range(50):
+            y = y.tanh()
+        y.sum().backward()
+
+    assert peak(step) > 50 * x.array.nbytes
+    assert held[0] <= 5 * x.array.nbytes
+
+
 # ---------------------------------------------------------------- the time, in calls
 
 
