@@ -104,10 +104,10 @@ def no_collector():
 
 
 def growth(step, times):
-    """The bytes by which memory grows a step, after as many that fill Python's own lists."""
+    """The bytes by which memory grows a step, after twice as many that fill Python's own lists."""
     tracemalloc.start()
     try:
-        for _ in range(times):
+        for _ in range(2 * times):
             step()
         before, _ = tracemalloc.get_traced_memory()
         for _ in range(times):
