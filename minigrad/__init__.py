@@ -34,6 +34,7 @@ from minigrad.engine import (
     primitive,
     set_grad_enabled,
 )
+from minigrad.nonfinite import anomaly
 from minigrad.ops.arithmetic import maximum, minimum, where
 from minigrad.ops.conv.primitives import crosscheck, lowering
 from minigrad.ops.elementwise import (

@@ -1,4 +1,5 @@
-"""PyTorch's door to derivatives: `autograd.grad`, `autograd.gradcheck`."""
+"""PyTorch's door to derivatives: `autograd.grad`, `gradcheck`, `detect_anomaly`."""
 
 from minigrad.engine import grad
 from minigrad.gradcheck import gradcheck, gradgradcheck
+from minigrad.nonfinite import detect_anomaly, set_detect_anomaly

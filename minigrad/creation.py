@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.backend import CPU, Device, Generator, device_named, device_of, to_device
 from minigrad.engine import Variable
-from minigrad.errors import ArgumentError, DTypeError
+from minigrad.errors import ArgumentError, DTypeError, ShapeError
 from minigrad.ops.sampling import stream
 from minigrad.tensor import Tensor, float32, int64
 
@@ -24,7 +24,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     >>> tensor([[1, 2], [3, 4]]).shape
     (2, 2)
 
-    Raises DTypeError if the data is not numeric.
+    Raises DTypeError if the data is not numeric, ShapeError if lists have unequal lengths.
     """
     source = data.array if isinstance(data, Variable) else data
     own = isinstance(source, np.generic) or hasattr(source, "__array_interface__")
@@ -32,7 +32,10 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
         source = [x.tolist() if isinstance(x, Tensor) else x for x in source]
         own = len(source) > 0 and all(isinstance(x, (np.ndarray, np.generic)) for x in source)
     if device_of(source) == CPU:
-        source = np.array(source)
+        try:
+            source = np.array(source)
+        except ValueError as error:
+            raise ShapeError(f"tensor: got lists of unequal lengths: {error}") from None
         if source.dtype == np.float64 and not own and dtype is None:
             source = source.astype(np.float32)
     else:
@@ -51,7 +54,7 @@ def _filled(array: np.ndarray, device: Any, requires_grad: bool) -> Tensor:
 def _shape(size: tuple) -> tuple[int, ...]:
     """(2, 3) from `zeros(2, 3)` and from `zeros((2, 3))`."""
     sizes = size[0] if len(size) == 1 and isinstance(size[0], Sequence) else size
-    if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in sizes):
+    if not all(isinstance(n, (int, np.integer)) and n is not True and n >= 0 for n in sizes):
         raise ArgumentError(f"size: got {tuple(sizes)}; expected non-negative integers")
     return tuple(int(n) for n in sizes)
 
@@ -61,6 +64,8 @@ def full(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """All entries equal `fill_value`; its Python type decides the dtype if none is given."""
+    if not isinstance(fill_value, (bool, int, float, np.generic)):
+        raise DTypeError(f"full: fill_value: got {fill_value!r}; expected a number")
     if dtype is None:
         dtype = np.bool_ if isinstance(fill_value, bool) else type(fill_value)
         dtype = {float: float32, int: int64}.get(dtype, dtype)
@@ -89,7 +94,7 @@ def eye(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """The n × m matrix with ones on the diagonal."""
-    return _filled(np.eye(n, m, dtype=dtype), device, requires_grad)
+    return _filled(np.eye(*_shape((n, n if m is None else m)), dtype=dtype), device, requires_grad)
 
 
 def arange(
@@ -108,6 +113,7 @@ def linspace(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`steps` numbers, evenly spaced from start to end, both included."""
+    (steps,) = _shape((steps,))
     return _filled(np.linspace(start, end, steps).astype(dtype), device, requires_grad)
 
 

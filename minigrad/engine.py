@@ -19,7 +19,7 @@ import itertools
 import operator
 import types
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -67,6 +67,38 @@ class enable_grad(set_grad_enabled):
         super().__init__(True)
 
 
+# ---------------------------------------------------------------- who looks on
+
+_watcher: ContextVar[Any] = ContextVar("watcher", default=None)
+_watchers: list = []  # those of all threads: while there are none, nobody is asked for
+
+
+def watch(watcher: Any) -> Any:
+    """From now on, in this thread, tell `watcher` what is computed; None: nobody.
+
+    `watcher.made(y, op, inputs, params)` comes after each output, of operations inside rules too,
+    and `watcher.flowed(y, i, g, gᵢ, total)` after a rule turned the g of y into the gᵢ of input i,
+    where the gradients so far add up to `total`. Either may raise. Returns who was told before.
+    """
+    before = _watcher.get()
+    if before in _watchers:
+        _watchers.remove(before)
+    if watcher is not None:
+        _watchers.append(watcher)
+    _watcher.set(watcher)
+    return before
+
+
+@contextlib.contextmanager
+def watched_by(watcher: Any) -> Iterator[Any]:
+    """Within it, in this thread, `watcher` is told what is computed."""
+    before = watch(watcher)
+    try:
+        yield watcher
+    finally:
+        watch(before)
+
+
 # ---------------------------------------------------------------- variables and primitives
 
 _births = itertools.count(1)
@@ -80,11 +112,12 @@ class Variable:
 
     A leaf was made by hand; any other variable is the output of `primitive` for `inputs` and
     `params`, and so is a node of the graph. `birth` counts up over all variables: an output is
-    born after its inputs.
+    born after its inputs. A watcher may leave on it the `place` where the primitive was called.
     """
 
     __slots__ = (
-        "array", "requires_grad", "grad", "primitive", "inputs", "params", "birth", "__weakref__",
+        "array", "requires_grad", "grad", "primitive", "inputs", "params", "birth", "place",
+        "__weakref__",
     )  # fmt: skip
     __array_ufunc__ = None  # numpy_array * variable asks the variable, not NumPy
     family: type["Variable"]  # the class of what primitives make of such variables
@@ -213,6 +246,8 @@ class Primitive:
         else:
             y.requires_grad = False
             y.primitive, y.inputs, y.params = None, (), _NO_PARAMS
+        if _watchers and (watcher := _watcher.get()) is not None:
+            watcher.made(y, self, inputs, params)
         return y
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -271,6 +306,8 @@ def grad(
             f"grad: grad_outputs: got {len(grad_outputs)}; expected one per output, {len(outputs)}"
         )
     for i, x in enumerate(inputs):
+        if not isinstance(x, Variable):
+            raise DTypeError(f"grad: input {i}: got {type(x).__name__}; expected a tensor")
         if not x.requires_grad:
             raise GraphError(f"grad: input {i} does not require a gradient: {_whence(x)}")
     retain_graph = create_graph if retain_graph is None else retain_graph
@@ -315,6 +352,7 @@ def _sweep(
     """∂(Σ ⟨gradient, output⟩)/∂x for each x in `inputs`, or for each leaf if that is None."""
     totals: dict[Variable, Variable] = {}  # what has reached each variable so far: Σ of its gᵢ
     starts = [_incoming(y, g) for y, g in zip(outputs, gradients, strict=True)]
+    watcher = _watcher.get()
     with set_grad_enabled(create_graph):
         for y, g in zip(outputs, starts, strict=True):
             totals[y] = totals[y] + g if y in totals else g
@@ -340,7 +378,9 @@ def _sweep(
                     if a.shape != b.shape or a.dtype is not b.dtype or type(a) is not type(b):
                         _check_gradient(y, i, x, gᵢ)
                     reached = totals.get(x)
-                    totals[x] = gᵢ if reached is None else reached + gᵢ
+                    totals[x] = total = gᵢ if reached is None else reached + gᵢ
+                    if watcher is not None:
+                        watcher.flowed(y, i, g, gᵢ, total)
             if not retain_graph:
                 y.inputs, y.params = (), _NO_PARAMS  # freed; `history` says so to the next sweep
     found = totals if inputs is None else {x: totals[x] for x in inputs if x in totals}
@@ -386,6 +426,8 @@ def _incoming(y: Variable, g: Variable | None) -> Variable:
                 "own. Reduce it, or pass the gradient of a scalar with respect to it"
             )
         return y.family(array_module(y.array).ones_like(y.array))
+    if not isinstance(g, Variable):
+        raise DTypeError(f"backward: gradient: got {type(g).__name__}; expected a tensor")
     if g.array.shape != shape:
         raise ShapeError(f"backward: gradient: got shape {g.array.shape}; expected {shape}")
     if g.array.dtype != y.array.dtype:

@@ -5,18 +5,26 @@ and one entry "structure" that says in JSON how they nest. Nothing is pickled, s
 is ever executed; the archive's checksums detect damage.
 """
 
+import contextlib
+import glob
+import io
 import json
+import math
 import os
+import time
 import zipfile
-import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.lib import format as npy
 
-from minigrad.backend import CPU, to_device
-from minigrad.errors import CheckpointError
+from minigrad.backend import CPU, device_named, to_device
+from minigrad.errors import CheckpointError, DeviceError
 from minigrad.tensor import Tensor
+
+ABANDONED = 3600.0  # seconds after which an unfinished file belongs to nobody
 
 
 def save(obj: Any, path: str | os.PathLike) -> None:
@@ -28,41 +36,110 @@ def save(obj: Any, path: str | os.PathLike) -> None:
     arrays: dict[str, np.ndarray] = {}
     structure = json.dumps(_describe(obj, "", arrays))
     path = Path(path)
+    try:
+        with _beside(path) as temporary:
+            with open(temporary, "wb") as file:
+                np.savez(file, structure=np.frombuffer(structure.encode(), np.uint8), **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        kept = "the file that was there is unchanged" if path.is_file() else "nothing was written"
+        raise OSError(
+            error.errno, f"save: cannot write {path}: {error.strerror or error}; {kept}"
+        ) from error
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Raise OSError now, not after hours of training, if nothing can be saved to `path`."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"save: {path} is a folder; expected the name of a file")
+    with _beside(path) as temporary:
+        temporary.touch()
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write to; that file is gone afterwards, as are abandoned ones."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for other in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - other.stat().st_mtime > ABANDONED:
+                other.unlink()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with open(temporary, "wb") as file:
-            np.savez(file, structure=np.frombuffer(structure.encode(), np.uint8), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
+        yield temporary
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the new name on the disk, where folders can be opened, before going on."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def load(path: str | os.PathLike, map_location: Any = None) -> Any:
     """What `save` wrote to `path`, its tensors on the device `map_location` (the CPU).
 
-    Raises FileNotFoundError if there is no such file, CheckpointError if it is not a checkpoint,
-    was cut short or damaged, or holds pickled objects, which are never read.
+    Raises OSError if the file cannot be read, CheckpointError if it is not a checkpoint, was cut
+    short or damaged, or holds pickled objects, which are never read. No more memory is taken than
+    the file has bytes, whatever it says of itself.
     """
-    path = Path(path)
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        structure = json.loads(arrays["structure"].tobytes())
-        return _rebuild(structure, arrays, map_location or CPU)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"load: there is no checkpoint at {path}") from None
-    except (
-        ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, MemoryError,
-        zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError,
-    ) as error:  # fmt: skip
-        size = path.stat().st_size if path.is_file() else 0
-        raise CheckpointError(
-            f"load: {path} ({size:,} bytes) is no checkpoint, or was damaged or cut short: {error}"
-        ) from error
+    device = device_named(map_location or CPU)
+    if not Path(path).exists():
+        raise FileNotFoundError(f"load: there is no checkpoint at {path}")
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            arrays = _entries(file, size)
+            return _rebuild(json.loads(arrays["structure"].tobytes()), arrays, device)
+        except DeviceError:
+            raise
+        except Exception as error:  # what damage makes the parsers raise is theirs to choose
+            reason = f"it has no entry {error}" if isinstance(error, KeyError) else error
+            raise CheckpointError(
+                f"load: {path} ({size:,} bytes) is no checkpoint, or was damaged or cut short: "
+                f"{reason}"
+            ) from error
+
+
+def _entries(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
+    """The arrays of an uncompressed .npz archive, each checked against the bytes that it has."""
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise CheckpointError("got compressed entries; expected them as save writes them")
+        total = sum(entry.file_size for entry in entries)
+        if total > size:
+            raise CheckpointError(
+                f"got entries of {total:,} bytes in all; expected at most {size:,}"
+            )
+        return {
+            entry.filename.removesuffix(".npy"): _array(entry.filename, archive.read(entry))
+            for entry in entries
+        }
+
+
+def _array(name: str, data: bytes) -> np.ndarray:
+    """The array in the bytes of a .npy file; its header promises as many as there are."""
+    stream = io.BytesIO(data)
+    version = npy.read_magic(stream)
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, by_column, dtype = read_header(stream)
+    if dtype.kind not in "biuf":
+        raise CheckpointError(f"{name}: got elements of type {dtype}; expected numbers")
+    promised, there = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
+    if promised != there:
+        raise CheckpointError(f"{name}: got {there:,} bytes; expected {promised:,} for {shape}")
+    flat = np.frombuffer(data, dtype, offset=stream.tell())
+    return flat.reshape(shape, order="F" if by_column else "C").copy()
 
 
 def _describe(obj: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:

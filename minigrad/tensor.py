@@ -194,8 +194,13 @@ class Tensor(Variable):
             else:
                 dtype = arg
         y = self
-        if dtype is not None and np.dtype(dtype) != self.dtype:
-            dtype = np.dtype(dtype)
+        try:
+            dtype = None if dtype is None else np.dtype(dtype)
+        except TypeError:
+            raise ArgumentError(
+                f"to: got {dtype!r}; expected a dtype, 'cpu', 'cuda' or another tensor"
+            ) from None
+        if dtype is not None and dtype != self.dtype:
             floats = dtype.kind == "f"
             y = shaping.cast(y, dtype=dtype) if floats else Tensor(y.array.astype(dtype))
         if device is not None and backend.device_named(device) != self.device:

@@ -3,6 +3,7 @@
 `fit` is all that the autoencoders and the VAEs need: what differs between them is the loss.
 """
 
+import copy
 import math
 import os
 import signal
@@ -11,14 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
-from minigrad.backend import Generator, array_module, default_generator
+from minigrad.backend import Generator, default_generator
 from minigrad.data.dataset import DataLoader
-from minigrad.engine import Variable, history
 from minigrad.errors import ArgumentError, CheckpointError, NonFiniteError
 from minigrad.nn.module import Module
+from minigrad.nonfinite import first_nonfinite, nonfinite_gradient
 from minigrad.optim.lr_scheduler import LRScheduler
 from minigrad.optim.optimizer import Optimizer
-from minigrad.serialization import load, save
+from minigrad.serialization import check_writable, load, save
 from minigrad.tensor import Tensor
 
 try:
@@ -57,8 +58,9 @@ def fit(
     generators, and the place in the data. With `resume` training continues from that file as if it
     had never stopped, to the last bit.
 
-    Raises NonFiniteError at the first loss that is NaN or infinite, with the step and the
-    operation that made it; the weights are then those of the last finite step.
+    Raises NonFiniteError at the first loss or gradient that is NaN or infinite, with the step and
+    the operation that made it, or the parameter; the weights are those of the last finite step.
+    Under `minigrad.anomaly()` it also names the line.
     """
     if epochs < 0:
         raise ArgumentError(f"fit: epochs: got {epochs}; expected at least 0")
@@ -67,6 +69,8 @@ def fit(
         if checkpoint is None:
             raise ArgumentError("fit: resume: needs the path of a checkpoint")
         run.restore(load(checkpoint))
+    if checkpoint is not None:
+        check_writable(checkpoint)
     model.train()
     with _CtrlC() as interrupt:
         while run.epoch < epochs:
@@ -145,16 +149,22 @@ class _Run:
     def train_step(self, loss: Loss, batch: tuple) -> float:
         """One step of the optimiser; the loss before it."""
         self.optimizer.zero_grad()
-        found = loss(self.model, *batch)
-        parts = found if isinstance(found, dict) else {"loss": found}
-        values = {name: float(part) for name, part in parts.items()}
-        if not math.isfinite(values["loss"]):
+        try:
+            found = loss(self.model, *batch)
+            parts = found if isinstance(found, dict) else {"loss": found}
+            values = {name: float(part) for name, part in parts.items()}
+            if not math.isfinite(values["loss"]):
+                cause = first_nonfinite(parts["loss"], self.model)
+                raise NonFiniteError(f"loss: got {values['loss']}; expected a number. {cause}")
+            parts["loss"].backward()
+            cause = nonfinite_gradient(self.model)
+            if cause:
+                raise NonFiniteError(cause)
+        except NonFiniteError as error:
             raise NonFiniteError(
-                f"fit: loss: got {values['loss']} at step {self.step + 1} of epoch "
-                f"{self.epoch + 1}: {first_nonfinite(parts['loss'], self.model)}; learning rate "
-                f"{self.optimizer.param_groups[0]['lr']:g}"
-            )
-        parts["loss"].backward()
+                f"fit: step {self.step + 1} of epoch {self.epoch + 1}, learning rate "
+                f"{self.optimizer.param_groups[0]['lr']:g}: {error}"
+            ) from error
         self.optimizer.step()
         self.step += 1
         examples = len(batch[0])
@@ -197,19 +207,24 @@ class _Run:
         raise KeyboardInterrupt(f"{place}; saved to {checkpoint}, from where training can resume")
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from `state`; CheckpointError if it is not the state of such a run."""
+        """Continue from `state`; CheckpointError, and no change, if it is not of such a run."""
+        before = copy.deepcopy(self.state())
         try:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            if self.scheduler is not None:
-                self.scheduler.load_state_dict(state["scheduler"])
-            self._set_generators(state["generators"])
-            self.at_start = state["generators_at_start"]
-            self.epoch, self.step = state["epoch"], state["step"]
-            self.sums, self.seconds = state["sums"], state["seconds"]
-            self.records = state["records"]
+            self._take(state)
         except (KeyError, TypeError, ValueError) as error:
+            self._take(before)
             raise CheckpointError(f"fit: not a checkpoint of this training: {error}") from error
+
+    def _take(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        self._set_generators(state["generators"])
+        self.at_start = state["generators_at_start"]
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.sums, self.seconds = state["sums"], state["seconds"]
+        self.records = state["records"]
 
 
 class _CtrlC:
@@ -232,23 +247,3 @@ class _CtrlC:
     def __exit__(self, *_: object) -> None:
         if self._ours:
             signal.signal(signal.SIGINT, self._before)
-
-
-def first_nonfinite(loss: Variable, model: Module | None = None) -> str:
-    """What made the first NaN or infinity in the graph of `loss`, in words."""
-    names = {} if model is None else {p: name for name, p in model.named_parameters()}
-
-    def bad(x: Any) -> bool:
-        return isinstance(x, Variable) and not array_module(x.array).isfinite(x.array).all()
-
-    for y in history([loss]):
-        for i, x in enumerate(y.inputs):
-            if bad(x):
-                what = f"parameter {names[x]}" if x in names else f"input {i}"
-                return f"{what} of {y.primitive.name} is not finite"
-        if bad(y):
-            sizes = ", ".join(str(x.array.shape) for x in y.inputs if isinstance(x, Variable))
-            return (
-                f"{y.primitive.name} of {sizes} is the first operation whose output is not finite"
-            )
-    return "the graph holds no operation"

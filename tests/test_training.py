@@ -11,7 +11,7 @@ from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.errors import ArgumentError, CheckpointError, NonFiniteError
 from minigrad.nn import functional as F
-from minigrad.serialization import load
+from minigrad.serialization import load, save
 from minigrad.training import fit
 
 
@@ -157,7 +157,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_cause():
         )  # fmt: skip
     message = str(caught.value)
     assert "step 3 of epoch 2" in message and "learning rate 0.01" in message
-    assert "log of (8, 1) is the first operation whose output is not finite" in message
+    assert "loss: got inf; expected a number. log: output, (8, 1): got 8 infinite of 8" in message
     twin.fit(1)  # the weights are those of the last finite step: of 9 in all
     assert all(np.isfinite(w).all() for w in setup.weights().values())
     assert any((setup.weights()[k] != twin.weights()[k]).any() for k in twin.weights())
@@ -169,7 +169,49 @@ def test_a_parameter_that_is_not_finite_is_named():
         setup.model[3].weight.fill_(np.inf)
     with np.errstate(invalid="ignore"), pytest.raises(NonFiniteError) as caught:
         setup.fit(1)
-    assert "parameter 3.weight of linear is not finite" in str(caught.value)
+    assert "linear: parameter 3.weight, (1, 16), as it was given: got 16 inf" in str(caught.value)
+
+
+def test_a_gradient_that_is_not_finite_stops_before_it_reaches_the_weights():
+    """The loss may be a number all the same: √0 is 0, and its slope is infinite."""
+    setup = Setup()
+    before = setup.weights()
+
+    def loss(model, x, y):
+        return (model(x) * 0.0).sqrt().sum()
+
+    with np.errstate(divide="ignore", invalid="ignore"), pytest.raises(NonFiniteError) as caught:
+        fit(setup.model, loss, setup.optimizer, setup.loader, 1, progress=False)
+    assert (
+        "fit: step 1 of epoch 1, learning rate 0.01: gradient of parameter 0.weight, (16, 4): "
+        in (str(caught.value))
+    )
+    assert_same_bits(setup.weights(), before)
+
+
+def test_under_anomaly_training_names_the_line():
+    setup = Setup()
+
+    def loss(model, x, y):
+        return (model(x) * 0.0).sqrt().sum()
+
+    with pytest.raises(NonFiniteError, match="step 1 .*backward of sqrt: ") as caught, mg.anomaly():
+        fit(setup.model, loss, setup.optimizer, setup.loader, 1, progress=False)
+    assert "return (model(x) * 0.0).sqrt().sum()" in str(caught.value)
+
+
+def test_gradients_whose_squares_overflow_are_no_fault():
+    setup = Setup()
+    loss = lambda model, x, y: (model(x) * 1e25).mean()
+    fit(
+        setup.model,
+        loss,
+        optim.SGD(setup.model.parameters(), 1e-30),
+        setup.loader,
+        1,
+        progress=False,
+    )
+    assert all(np.isfinite(w).all() for w in setup.weights().values())
 
 
 def test_the_model_is_in_its_mode():
@@ -193,7 +235,24 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     other.model = nn.Linear(4, 1)
     with pytest.raises(CheckpointError, match="not a checkpoint of this training"):
         other.fit(2, checkpoint=tmp_path / "c.npz", resume=True)
+    other.optimizer = Setup(1).optimizer  # the model fits, but is not loaded when that does not
+    other.model = Setup(1).model
+    state = load(tmp_path / "c.npz")
+    state["optimizer"]["param_groups"] = []
+    save(state, tmp_path / "e.npz")
+    before = other.weights()
+    with pytest.raises(CheckpointError, match="got groups of"):
+        other.fit(2, checkpoint=tmp_path / "e.npz", resume=True)
+    assert_same_bits(other.weights(), before)
     with pytest.raises(FileNotFoundError, match="there is no checkpoint at"):
         Setup().fit(2, checkpoint=tmp_path / "d.npz", resume=True)
     with pytest.raises(ArgumentError, match="resume: needs the path"):
         Setup().fit(2, resume=True)
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_first_step(tmp_path):
+    setup = Setup()
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        setup.fit(1, checkpoint=tmp_path / "file" / "c.npz")
+    assert setup.seen == []

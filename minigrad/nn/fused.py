@@ -37,6 +37,7 @@ class Fused(Primitive):
             arrays = (x.array if isinstance(x, Variable) else x for x in inputs)
             return y.family(rule(g.array, y.array, *arrays, **params))
 
+        vjp.__wrapped__ = rule  # for those who want to read it
         return vjp
 
 

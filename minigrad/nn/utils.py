@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from minigrad.creation import zeros
 from minigrad.engine import no_grad
-from minigrad.errors import NonFiniteError, ShapeError
+from minigrad.errors import ArgumentError, NonFiniteError, ShapeError
 from minigrad.ops.reduction import norm
 from minigrad.ops.shape import cat, stack
 from minigrad.tensor import Tensor
@@ -26,6 +26,8 @@ def clip_grad_norm_(
     Answers the norm before. A norm that is NaN or infinite raises NonFiniteError and changes
     nothing; with `error_if_nonfinite=False`, PyTorch's default, it spoils every gradient.
     """
+    if not max_norm >= 0:
+        raise ArgumentError(f"clip_grad_norm_: max_norm: got {max_norm}; expected at least 0")
     gradients = _gradients(parameters)
     if not gradients:
         return zeros(())

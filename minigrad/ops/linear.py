@@ -1,10 +1,16 @@
 r"""Matrix products: matmul, and the fused affine map of a dense layer with its composed twin."""
 
 import math
+from typing import Any
 
 from minigrad.engine import Primitive, Variable
 from minigrad.errors import DTypeError, ShapeError
 from minigrad.ops.shape import broadcast_shape, permute, reshape, sum_to
+
+
+def _no_tensors(op: str, *inputs: Any) -> DTypeError:
+    kinds = ", ".join(type(x).__name__ for x in inputs)
+    return DTypeError(f"{op}: got {kinds}; expected tensors. Use minigrad.tensor(...)")
 
 
 def _transposed(x: Variable) -> Variable:
@@ -27,6 +33,7 @@ class Product(Primitive):
 
 @Product
 def _matmul(a, b):
+    """y = a b"""
     return a @ b
 
 
@@ -45,7 +52,10 @@ def matmul(a: Variable, b: Variable) -> Variable:
 
     Raises ShapeError if the inner sizes differ, DTypeError if the element types do.
     """
-    p, q = a.array.shape, b.array.shape
+    try:
+        p, q = a.array.shape, b.array.shape
+    except AttributeError:
+        raise _no_tensors("matmul", a, b) from None
     if not p or not q:
         raise ShapeError(f"matmul: got shapes {p} and {q}; expected at least one axis each. Use *")
     if p[-1] != q[-2 if len(q) > 1 else 0]:
@@ -69,6 +79,7 @@ def matmul(a: Variable, b: Variable) -> Variable:
 
 @Product
 def _transposed_matmul(a, b):
+    """y = aᵀ b"""
     return a.T @ b
 
 
@@ -80,6 +91,7 @@ _transposed_matmul.vjp(
 
 @Product
 def _affine(x, weight, bias):
+    """y = x Wᵀ + b"""
     y = x @ weight.T
     y += bias
     return y
@@ -98,9 +110,13 @@ def linear(x: Variable, weight: Variable, bias: Variable | None = None) -> Varia
 
     Rules: ∂L/∂x = g W, ∂L/∂W = gᵀ x, ∂L/∂b = Σ g. `linear_composed` is its specification.
 
-    Raises ShapeError if x does not end in W's `in`, or b is not (out,).
+    Raises ShapeError if x does not end in W's `in`, or b is not (out,), DTypeError if the element
+    types differ.
     """
-    shape, w = x.array.shape, weight.array.shape
+    try:
+        shape, w = x.array.shape, weight.array.shape
+    except AttributeError:
+        raise _no_tensors("linear", x, weight) from None
     if len(w) != 2 or not shape or shape[-1] != w[1]:
         raise ShapeError(
             f"linear: weight expects {w[-1]} input features, x has {shape[-1:] or 'none'}: "

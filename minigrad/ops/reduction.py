@@ -42,10 +42,11 @@ def mean(x, dim=None, keepdim=False):
 
 @primitive
 def cumsum(x, *, dim):
-    """y[i] = x[0] + … + x[i] along `dim`"""
+    """y[i] = x[0] + … + x[i] along `dim`, added in float64"""
     axis = (axes(dim, x.ndim, "cumsum") or (None,))[0]
-    dtype = x.dtype if x.dtype.kind == "f" else np.int64
-    return x.cumsum(axis, dtype=dtype).reshape(x.shape)
+    floats = x.dtype.kind == "f"
+    y = x.cumsum(axis, dtype=np.float64 if floats else np.int64).reshape(x.shape)
+    return y.astype(x.dtype, copy=False) if floats else y
 
 
 sum.vjp(lambda g, y, x, dim, keepdim: spread(g, x.shape, dim))

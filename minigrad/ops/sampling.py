@@ -24,6 +24,7 @@ def stream(generator: Generator | None, where: Device) -> Generator:
 
 @primitive
 def _draw(mean, std, eps):
+    """z = μ + σ ⊙ ε"""
     return mean + std * eps
 
 
@@ -33,6 +34,8 @@ _draw.vjp(
     lambda g, y, mean, std, eps: g * eps,
     lambda g, y, mean, std, eps: g * std,
 )
+
+STOCHASTIC = (_draw,)  # the primitives whose output is a draw; their last input is the noise
 
 
 def reparameterize(

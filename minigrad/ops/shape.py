@@ -5,7 +5,9 @@ other's rule: broadcast_to ⇄ sum_to, getitem ⇄ scatter_add, pad ⇄ crop; re
 cast and move are undone by one of their own kind.
 """
 
+import itertools
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +29,10 @@ def axes(dim: Dim, ndim: int, op: str) -> tuple[int, ...]:
     """
     if dim is None or (dim == () and isinstance(dim, tuple)):
         return tuple(range(ndim))
-    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    try:
+        dims = tuple(map(operator.index, dim if isinstance(dim, Sequence) else (dim,)))
+    except TypeError:
+        raise ArgumentError(f"{op}: dim: got {dim!r}; expected one integer, or several") from None
     bound = max(ndim, 1)  # PyTorch lets a scalar be reduced along its missing axis 0 or -1
     for d in dims:
         if not -bound <= d < bound:
@@ -306,13 +311,13 @@ def chunk(x: Variable, chunks: int, dim: int = 0) -> tuple[Variable, ...]:
 
 
 @primitive
-def _join(*xs, dim):
+def _join(*xs, dim, bounds):
+    """y = x₀, x₁, … along `dim`; xᵢ lies from bounds[i] to bounds[i + 1]"""
     return array_module(xs[0]).concatenate(xs, axis=dim)
 
 
-def _part(i, g, y, *xs, dim):
-    start = sum(x.shape[dim] for x in xs[:i])
-    return getitem(g, index=(slice(None),) * dim + (slice(start, start + xs[i].shape[dim]),))
+def _part(i, g, y, *xs, dim, bounds):
+    return getitem(g, index=(slice(None),) * dim + (slice(bounds[i], bounds[i + 1]),))
 
 
 _join.name = "cat"
@@ -332,7 +337,9 @@ def cat(tensors: Sequence[Variable], dim: int = 0) -> Variable:
             f"cat: got {', '.join(map(str, shapes))}; expected equal sizes except at dim {dim}"
         )
     dtype = result_type(*(x.array for x in tensors))
-    return _join(*(x if x.array.dtype == dtype else cast(x, dtype=dtype) for x in tensors), dim=dim)
+    tensors = [x if x.array.dtype == dtype else cast(x, dtype=dtype) for x in tensors]
+    bounds = tuple(itertools.accumulate((shape[dim] for shape in shapes), initial=0))
+    return _join(*tensors, dim=dim, bounds=bounds)
 
 
 def stack(tensors: Sequence[Variable], dim: int = 0) -> Variable:

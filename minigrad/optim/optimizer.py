@@ -185,7 +185,15 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from where `state_dict` was taken; CheckpointError if it does not fit."""
+        """Continue from where `state_dict` was taken.
+
+        Raises CheckpointError, with all that does not fit, and then nothing is changed.
+        """
+        if not {"state", "param_groups"} <= set(state_dict):
+            raise CheckpointError(
+                f"load_state_dict: got {sorted(map(str, state_dict))}; expected 'state' and "
+                "'param_groups'"
+            )
         saved = state_dict["param_groups"]
         sizes = [len(g["params"]) for g in self.param_groups]
         if [len(g["params"]) for g in saved] != sizes:
@@ -194,20 +202,27 @@ class Optimizer:
                 f"expected {sizes}"
             )
         params = [p for g in self.param_groups for p in g["params"]]
-        state = {}
+        state, problems = {}, []
         for i, entries in state_dict["state"].items():
+            if not 0 <= int(i) < len(params):
+                problems.append(f"parameter {i}: expected 0 to {len(params) - 1}")
+                continue
             p = params[int(i)]
             xp = array_module(p.array)
             state[p] = {
                 k: int(v) if k == "step" else xp.array(getattr(v, "array", v), p.dtype)
                 for k, v in entries.items()
             }
-            wrong = [k for k, v in state[p].items() if k != "step" and v.shape != p.shape]
-            if wrong:
-                raise CheckpointError(
-                    f"load_state_dict: {wrong[0]} of parameter {i}: got shape "
-                    f"{state[p][wrong[0]].shape}; expected {p.shape}"
-                )
+            problems += [
+                f"{k} of parameter {i}: got shape {v.shape}; expected {p.shape}"
+                for k, v in state[p].items()
+                if k != "step" and v.shape != p.shape
+            ]
+        if problems:
+            raise CheckpointError(
+                "load_state_dict: the state does not fit the parameters; nothing was loaded:\n  "
+                + "\n  ".join(problems)
+            )
         self.state, self._blocks = state, []
         for group, other in zip(self.param_groups, saved, strict=True):
             group.update({k: v for k, v in other.items() if k != "params"})
@@ -348,8 +363,9 @@ class Adam(Optimizer):
         eps: float = 1e-8, weight_decay: float = 0.0, amsgrad: bool = False,
         *, maximize: bool = False,
     ) -> None:  # fmt: skip
-        _check("Adam", lr=(lr, math.inf), eps=(eps, math.inf), beta_1=(betas[0], 1))
-        _check("Adam", beta_2=(betas[1], 1), weight_decay=(weight_decay, math.inf))
+        name = type(self).__name__
+        _check(name, lr=(lr, math.inf), eps=(eps, math.inf), beta_1=(betas[0], 1))
+        _check(name, beta_2=(betas[1], 1), weight_decay=(weight_decay, math.inf))
         super().__init__(
             params,
             {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,

@@ -240,6 +240,24 @@ def test_float32_gradient_of_a_bias_over_many_rows():
     np.testing.assert_allclose(bias.grad.numpy(), 1e6 * np.float64(np.float32(0.1)), rtol=1e-6)
 
 
+def test_float32_running_sum_of_a_million_terms():
+    x = tensor(np.full(10**6, 0.1, np.float32))
+    np.testing.assert_allclose(x.cumsum(0).numpy(), x.double().cumsum(0).numpy(), rtol=1e-7)
+
+
+@pytest.mark.parametrize("shape, dim", [((10**6, 2), 0), ((10**6,), 0)], ids=str)
+@pytest.mark.parametrize(
+    "fn",
+    [lambda x, d: x.norm(dim=d), lambda x, d: x.norm(3, dim=d), lambda x, d: x.logsumexp(d),
+     lambda x, d: x.var(d), lambda x, d: x.softmax(d).sum(d)],
+    ids=["norm", "norm 3", "logsumexp", "var", "softmax"],
+)  # fmt: skip
+def test_what_is_built_on_sums_of_a_million_terms(fn, shape, dim):
+    """The variance too of numbers that lie far from 0."""
+    x = tensor(10.0 + np.random.default_rng(0).random(shape, dtype=np.float32))
+    np.testing.assert_allclose(fn(x, dim).numpy(), fn(x.double(), dim).numpy(), rtol=1e-6)
+
+
 def test_erf_to_the_last_digits_of_float64():
     x = np.concatenate([np.linspace(-6.5, 6.5, 2001), [0.46875, 4.0, 1e-300, 1e-8]])
     exact = np.array([math.erf(v) for v in x])
@@ -254,3 +272,121 @@ def test_accurate_near_0(name):
         np.testing.assert_allclose(
             getattr(mg, name)(x).numpy(), getattr(np, name)(np.array([1e-10, -1e-10])), rtol=1e-7
         )
+
+
+# ---------------------------------------------------------------- any number at all
+
+HUGE = np.longdouble
+
+
+def exact_sigmoid(x):
+    z = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + z), z / (1 + z))
+
+
+def exact_softplus(x):
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+EXACT = {  # the function, its value and its slope in numbers that are longer
+    "sigmoid": (mg.sigmoid, exact_sigmoid, lambda x: exact_sigmoid(x) * exact_sigmoid(-x)),
+    "softplus": (softplus, exact_softplus, exact_sigmoid),
+    "logsigmoid": (
+        logsigmoid, lambda x: -exact_softplus(-x), lambda x: exact_sigmoid(-x),
+    ),
+    "tanh": (mg.tanh, np.tanh, lambda x: 1 / np.cosh(x) ** 2),
+    "expm1": (mg.expm1, np.expm1, np.exp),
+    "exp": (mg.exp, np.exp, np.exp),
+    "elu": (
+        elementwise.elu, lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+        lambda x: np.exp(np.minimum(x, 0)),
+    ),
+    "relu": (mg.relu, lambda x: np.maximum(x, 0), lambda x: x > 0),
+    "abs": (mg.abs, np.abs, np.sign),
+    "square": (mg.square, lambda x: x * x, lambda x: 2 * x),
+}  # fmt: skip
+ODD = [0.0, -0.0, 1e-4, -1e-4, 17.0, -17.0, 88.7, -88.7, 104.0, -104.0, 709.8, -745.2, 1e18, -1e18]
+
+
+def assert_as_exact(found, exact, dtype, ulps, absolute=0.0):
+    """To so many units in the last place; what is smaller than all normal numbers may be 0."""
+    info = np.finfo(dtype)
+    with np.errstate(all="ignore"):
+        rounded = exact.astype(dtype)
+        spacing = np.spacing(np.maximum(np.abs(rounded), info.tiny)).astype(HUGE)
+        near = np.abs(found.astype(HUGE) - exact) <= ulps * spacing + absolute + info.tiny
+    assert bool(np.all(near | (found == rounded))), (found, rounded)
+
+
+@both_types
+@pytest.mark.parametrize("name", EXACT)
+@given(data=st.data())
+def test_any_number(name, dtype, data):
+    """±max, subnormals and -0 too. A slope that is found from y, 1 - y² say, is right to 4ε."""
+    fn, value, slope_of = EXACT[name]
+    drawn = data.draw(
+        st.lists(st.floats(width=np.finfo(dtype).bits, allow_nan=False, allow_infinity=False))
+    )
+    info = np.finfo(dtype)
+    x = np.array([*drawn, *ODD, info.max, info.min, info.tiny, info.smallest_subnormal], dtype)
+    with np.errstate(all="ignore"):
+        exact, exact_slope = value(x.astype(HUGE)), slope_of(x.astype(HUGE)).astype(HUGE)
+        leaf_ = tensor(x, requires_grad=True)
+        y = fn(leaf_)
+        (g,) = grad(y, leaf_, tensor(np.ones_like(x)))
+    assert y.dtype == g.dtype == dtype
+    assert_as_exact(y.detach().numpy(), exact, dtype, 4)
+    assert_as_exact(g.numpy(), exact_slope, dtype, 4, absolute=4 * info.eps)
+
+
+@both_types
+def test_minus_zero_is_kept_or_made_zero_never_one(dtype):
+    x = leaf([-0.0, 0.0], dtype)
+    for fn in (mg.abs, mg.square, lambda x: x.exp() - 1.0):
+        assert fn(x).tolist() == [0.0, 0.0]
+    assert np.signbit(mg.tanh(x).detach().numpy()).tolist() == [True, False]
+    assert (1.0 / x.abs().clamp(min=1e-30)).isfinite().all()
+
+
+# ---------------------------------------------------------------- losses of generative models
+
+
+@both_types
+def test_the_generators_two_losses(dtype):
+    """ln(1 - D) is flat where the discriminator is sure, -ln D is not: both from logits."""
+    logits = leaf([-20.0, -1e4, 0.0, 1e4], dtype)
+    with strictly():
+        saturating = slope(lambda x: logsigmoid(-x), logits)
+        other = slope(lambda x: -logsigmoid(x), logits)
+    np.testing.assert_allclose(saturating, [-2.061e-9, 0.0, -0.5, -1.0], rtol=1e-3)
+    np.testing.assert_allclose(other, [-0.999999998, -1.0, -0.5, 0.0], rtol=1e-8)
+    values = (-logsigmoid(logits)).tolist()
+    assert values[1] == 1e4 and values[3] == 0.0
+
+
+@given(st.floats(-1e4, 0))
+def test_the_other_loss_of_the_generator_never_fades(value):
+    for dtype in (float32, float64):
+        (g,) = slope(lambda x: -logsigmoid(x), leaf([value], dtype))
+        assert -1.0 <= g <= -0.5
+
+
+def gaussian_kl(mean, log_var):
+    """½ (μ² + e^v - 1 - v), the divergence of N(μ, e^v) from N(0, 1) in nats"""
+    return 0.5 * (mean.square() + log_var.expm1() - log_var)
+
+
+@both_types
+def test_divergence_of_nearly_equal_normals(dtype):
+    """Written with e^v - 1 in two steps it is 0 or below at v = 1e-4 in float32."""
+    zero, small = leaf([0.0], dtype), leaf([1e-4], dtype)
+    assert gaussian_kl(zero, zero).item() == 0.0
+    exact = 0.5 * (math.expm1(1e-4) - 1e-4)
+    assert abs(gaussian_kl(zero, small).item() / exact - 1) <= (2e-3 if dtype == float32 else 1e-7)
+    assert slope(lambda v: gaussian_kl(zero, v), zero) == [0.0]
+
+
+@given(st.floats(-5, 5), st.floats(-20, 20))
+def test_divergence_is_never_negative(mean, log_var):
+    for dtype in (float32, float64):
+        assert gaussian_kl(leaf([mean], dtype), leaf([log_var], dtype)).item() >= 0.0

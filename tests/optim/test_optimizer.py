@@ -144,6 +144,23 @@ def test_state_of_other_parameters_is_refused():
         optim.Adam([start(1.0), start(2.0)]).load_state_dict(optimizer.state_dict())
     with pytest.raises(CheckpointError, match=r"exp_avg .*got shape \(3,\); expected \(1,\)"):
         optim.Adam([start(1.0)]).load_state_dict(optimizer.state_dict())
+    with pytest.raises(CheckpointError, match=r"nothing was loaded:\n.*exp_avg .*\n.*exp_avg_sq "):
+        optim.Adam([start(1.0)]).load_state_dict(optimizer.state_dict())
+    with pytest.raises(CheckpointError, match=r"got \['0.weight'\]; expected 'state' and"):
+        optim.Adam([start(1.0)]).load_state_dict({"0.weight": 1})
+
+
+@pytest.mark.parametrize("dtype", [mg.float32, mg.float64], ids=str)
+@pytest.mark.parametrize("make", ALGORITHMS)
+def test_a_gradient_of_zero_leaves_numbers(make, dtype):
+    """0 / (√0 + eps) is 0: nothing moves but by weight decay, and nothing becomes NaN."""
+    w = mg.tensor([1.0, -2.0, 0.0], dtype=dtype, requires_grad=True)
+    optimizer = make([w])
+    for _ in range(3):
+        w.grad = mg.zeros(3, dtype=dtype)
+        optimizer.step()
+    found = w.detach().numpy()
+    assert np.isfinite(found).all() and found[2] == 0.0 and np.abs(found[:2]).max() <= 2.0
 
 
 def test_values_given_from_outside_are_stepped_from():
