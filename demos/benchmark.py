@@ -1,12 +1,14 @@
 """Milliseconds per training step, beside PyTorch's if that is installed.
 
 The workloads are the course's models with random data: forward, backward and an Adam step. The same
-lines run in both libraries, each in a process of its own; the two take turns, and a ratio is the
-median over the rounds of one turn against the next. "products" is the time of the step's matrix
+lines run in both libraries, each in a process of its own; they take turns, and a ratio is the
+median over the rounds of one turn against the next. "threads" is minigrad with the batch split over
+as many as there are processors, by `minigrad.parallel`. "products" is the time of the step's matrix
 products alone, in NumPy: nothing that uses NumPy can be faster.
 """
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -19,7 +21,8 @@ from statistics import median
 import numpy as np
 
 from demos.common import run, table
-from demos.workloads import WORKLOADS, Products, Step
+from demos.workloads import WORKLOADS, Products, Step, plain
+from minigrad.parallel import Threads
 
 COURSE = ""
 TIME = "2 minutes"
@@ -50,15 +53,17 @@ def products_step(products: Products) -> Step:
 
 def worker(library: str, turn: float) -> None:
     """Answer each workload's number on standard input with its seconds per step."""
-    lib = importlib.import_module("minigrad" if library == "products" else library)
-    steps: dict[str, Step] = {}
-    for line in sys.stdin:
-        name = list(WORKLOADS)[int(line)]
-        if name not in steps:
-            step, products = WORKLOADS[name](lib)
-            steps[name] = products_step(products) if library == "products" else step
-            seconds_per_call(steps[name], turn)  # warm up
-        print(seconds_per_call(steps[name], turn), flush=True)
+    lib = importlib.import_module(library if library == "torch" else "minigrad")
+    with Threads() if library == "threads" else contextlib.nullcontext() as threads:
+        backward = plain if threads is None else threads.backward
+        steps: dict[str, Step] = {}
+        for line in sys.stdin:
+            name = list(WORKLOADS)[int(line)]
+            if name not in steps:
+                step, products = WORKLOADS[name](lib, backward)
+                steps[name] = products_step(products) if library == "products" else step
+                seconds_per_call(steps[name], turn)  # warm up
+            print(seconds_per_call(steps[name], turn), flush=True)
 
 
 def ask(process: subprocess.Popen, number: int) -> float:
@@ -69,20 +74,21 @@ def ask(process: subprocess.Popen, number: int) -> float:
 
 
 def measure(libraries: list[str], rounds: int, turn: float) -> list[tuple]:
-    """A row for each workload: milliseconds of each library, and minigrad's ratio to PyTorch."""
+    """A row for each workload: milliseconds of each library, and minigrad's ratios to PyTorch."""
     command = [sys.executable, "-m", "demos.benchmark", "--turn", str(turn), "--worker"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     workers = [subprocess.Popen([*command, library], **pipes) for library in libraries]
     rows = []
     for number, name in enumerate(WORKLOADS):
-        times = np.array([[ask(w, number) for w in workers] for _ in range(rounds)]) * 1e3
-        row = [name, *(f"{median(column):.2f}" for column in times.T)]
-        if "tiny" in name:
-            row[1 + libraries.index("products")] = "-"
-        if "torch" in libraries:
-            ratios = times[:, 0] / times[:, libraries.index("torch")]
-            row.append(f"{median(ratios):.2f} ({ratios.min():.2f}-{ratios.max():.2f})")
-        rows.append(tuple(row))
+        rounds_of = ([ask(w, number) for w in workers] for _ in range(rounds))
+        times = dict(zip(libraries, 1e3 * np.array(list(rounds_of)).T, strict=True))
+        row = {library: f"{median(found):.2f}" for library, found in times.items()}
+        for ours in ("minigrad", "threads") if "torch" in libraries else ():
+            ratios = times[ours] / times["torch"]
+            row[f"{ours} / torch"] = f"{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+        if "tiny" in name:  # it has no products, and no batch to split
+            row |= {column: "-" for column in row if column.startswith(("products", "threads"))}
+        rows.append((name, *row.values()))
     for process in workers:
         process.communicate()
     return rows
@@ -103,16 +109,16 @@ def main() -> None:
         return
     if args.quick:
         args.rounds, args.turn = 1, 0.02
-    libraries = ["minigrad", "products"]
+    libraries = ["minigrad", "threads", "products"]
     if importlib.util.find_spec("torch"):
-        libraries.insert(1, "torch")
+        libraries.insert(2, "torch")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > 0.5:
         print(f"note: other programs keep {load:.1f} processors busy; the times will suffer")
     if kernels := os.environ.get("OPENBLAS_CORETYPE"):
         print(f"note: OPENBLAS_CORETYPE={kernels} keeps NumPy from choosing its matrix kernels")
     rows = measure(libraries, args.rounds, args.turn)
-    ratio = ["ratio to torch"] if "torch" in libraries else []
+    ratio = ["minigrad / torch", "threads / torch"] if "torch" in libraries else []
     print(table(["ms per step (median)", *libraries, *ratio], rows))
     versions = [f"NumPy {np.__version__}"]
     if ratio:

@@ -2,6 +2,7 @@
 
 A workload is made for minigrad or for torch, by the same lines; it answers with a step (forward,
 backward, and Adam) and with the sizes of the matrix products that no implementation can do without.
+`backward(loss, batch, parameters)` is plain, or splits the batch over threads.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,12 @@ import numpy as np
 
 Step = Callable[[], None]
 Products = list[tuple[int, int, int]]  # (n, k, m): an n×k matrix times a k×m one
+Backward = Callable[[Callable, tuple, list], Any]
+
+
+def plain(loss: Callable, batch: tuple, parameters: list) -> None:
+    """The gradient of the loss of the batch, as everyone writes it."""
+    loss(*batch).backward()
 
 
 def products(layers: Products, needs_input: bool = False) -> Products:
@@ -37,9 +44,9 @@ def images(lib: ModuleType, *shape: int) -> Any:
     return lib.tensor(np.random.default_rng(0).random(shape, np.float32))
 
 
-def adam(lib: ModuleType, *parts: Any, **settings: Any) -> Any:
-    """Adam on the parameters of several modules."""
-    return lib.optim.Adam([p for part in parts for p in part.parameters()], **settings)
+def parameters(*parts: Any) -> list:
+    """Those of several modules."""
+    return [p for part in parts for p in part.parameters()]
 
 
 def negative_elbo(lib: ModuleType, logits: Any, x: Any, mean: Any, log_var: Any) -> Any:
@@ -49,7 +56,7 @@ def negative_elbo(lib: ModuleType, logits: Any, x: Any, mean: Any, log_var: Any)
     return (bce(logits, x, reduction="sum") + divergence) / len(x)
 
 
-def w1(lib: ModuleType, batch: int = 32) -> tuple[Step, Products]:
+def w1(lib: ModuleType, backward: Backward, batch: int = 32) -> tuple[Step, Products]:
     """W1: deck 000's dense autoencoder."""
     nn = lib.nn
     sizes = [784, 128, 64, 12, 3, 12, 64, 128, 784]
@@ -57,45 +64,52 @@ def w1(lib: ModuleType, batch: int = 32) -> tuple[Step, Products]:
     for fan_in, fan_out in pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU(True)]
     model = nn.Sequential(*layers[:-1], nn.Tanh())
-    optimizer = adam(lib, model, lr=1e-3, weight_decay=1e-5)
+    weights = parameters(model)
+    optimizer = lib.optim.Adam(weights, lr=1e-3, weight_decay=1e-5)
     criterion = nn.MSELoss()
     x = images(lib, batch, 784)
 
     def step() -> None:
         optimizer.zero_grad()
-        criterion(model(x), x).backward()
+        backward(lambda x: criterion(model(x), x), (x,), weights)
         optimizer.step()
 
     return step, products([(batch, k, m) for k, m in pairwise(sizes)])
 
 
-def vae_step(lib: ModuleType, x: Any, encoder: Any, heads: tuple[Any, Any], decoder: Any) -> Step:
+def vae_step(
+    lib: ModuleType, backward: Backward, x: Any, encoder: Any, heads: tuple[Any, Any], decoder: Any
+) -> Step:
     """One step of a VAE: z = mean + e^(log_var / 2) ε."""
-    optimizer = adam(lib, encoder, *heads, decoder)
+    weights = parameters(encoder, *heads, decoder)
+    optimizer = lib.optim.Adam(weights)
 
-    def step() -> None:
-        optimizer.zero_grad()
+    def loss(x: Any) -> Any:
         h = encoder(x)
         mean, log_var = (head(h) for head in heads)
         z = mean + (log_var * 0.5).exp() * lib.randn_like(mean)
-        negative_elbo(lib, decoder(z), x, mean, log_var).backward()
+        return negative_elbo(lib, decoder(z), x, mean, log_var)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        backward(loss, (x,), weights)
         optimizer.step()
 
     return step
 
 
-def w2(lib: ModuleType, batch: int) -> tuple[Step, Products]:
+def w2(lib: ModuleType, backward: Backward, batch: int) -> tuple[Step, Products]:
     """W2: deck 004's VAE, 784-512-2-512-784."""
     nn = lib.nn
     encoder = nn.Sequential(nn.Linear(784, 512), nn.ReLU())
     heads = nn.Linear(512, 2), nn.Linear(512, 2)
     decoder = nn.Sequential(nn.Linear(2, 512), nn.ReLU(), nn.Linear(512, 784))
-    step = vae_step(lib, images(lib, batch, 784), encoder, heads, decoder)
+    step = vae_step(lib, backward, images(lib, batch, 784), encoder, heads, decoder)
     sizes = [(784, 512), (512, 2), (512, 2), (2, 512), (512, 784)]
     return step, products([(batch, *size) for size in sizes])
 
 
-def w3(lib: ModuleType, batch: int) -> tuple[Step, Products]:
+def w3(lib: ModuleType, backward: Backward, batch: int) -> tuple[Step, Products]:
     """W3: deck 000's convolutional VAE, 28 → 13 → 5 → 20 numbers → 5 → 13 → 28."""
     nn = lib.nn
     encoder = nn.Sequential(
@@ -107,14 +121,14 @@ def w3(lib: ModuleType, batch: int) -> tuple[Step, Products]:
         nn.Linear(20, 1600), nn.ReLU(), nn.Unflatten(1, (64, 5, 5)),
         nn.ConvTranspose2d(64, 32, 5, stride=2), nn.ReLU(), nn.ConvTranspose2d(32, 1, 4, stride=2),
     )  # fmt: skip
-    step = vae_step(lib, images(lib, batch, 1, 28, 28), encoder, heads, decoder)
+    step = vae_step(lib, backward, images(lib, batch, 1, 28, 28), encoder, heads, decoder)
     dense = [(batch, 1600, 20), (batch, 1600, 20), (batch, 20, 1600)]
     down = [conv(batch, 13, 1, 32, 4), conv(batch, 5, 32, 64, 4)]
     up = [conv(batch, 5, 32, 64, 5), conv(batch, 13, 1, 32, 4)]
     return step, products([*down, *dense, *up])
 
 
-def w4(lib: ModuleType, batch: int) -> tuple[Step, Products]:
+def w4(lib: ModuleType, backward: Backward, batch: int) -> tuple[Step, Products]:
     """W4: a DCGAN for 28×28, one step of the discriminator and one of the generator."""
     nn = lib.nn
     generator = nn.Sequential(
@@ -127,21 +141,28 @@ def w4(lib: ModuleType, batch: int) -> tuple[Step, Products]:
         nn.Conv2d(64, 128, 4, stride=2, padding=1), nn.BatchNorm2d(128), nn.LeakyReLU(0.2),
         nn.Flatten(), nn.Linear(128 * 7 * 7, 1),
     )  # fmt: skip
-    optimizers = [
-        adam(lib, part, lr=2e-4, betas=(0.5, 0.999)) for part in (generator, discriminator)
-    ]
+    weights = [parameters(part) for part in (generator, discriminator)]
+    optimizers = [lib.optim.Adam(ps, lr=2e-4, betas=(0.5, 0.999)) for ps in weights]
     criterion = nn.BCEWithLogitsLoss()
     x = images(lib, batch, 1, 28, 28) * 2.0 - 1.0
-    real, fake = lib.ones(batch, 1), lib.zeros(batch, 1)
+
+    def says(images: Any, real: bool) -> Any:
+        """How wrong the discriminator is if these are real, or are not."""
+        logits = discriminator(images)
+        return criterion(logits, (lib.ones_like if real else lib.zeros_like)(logits))
 
     def step() -> None:
-        made = generator(lib.randn(batch, 100))
+        z = lib.randn(batch, 100)
+        made = generator(z)
         optimizers[1].zero_grad()
-        seen = criterion(discriminator(x), real) + criterion(discriminator(made.detach()), fake)
-        seen.backward()
+        judged = lambda x, made: says(x, True) + says(made, False)
+        backward(judged, (x, made.detach()), weights[1])
         optimizers[1].step()
         optimizers[0].zero_grad()
-        criterion(discriminator(made), real).backward()
+        if backward is plain:
+            says(made, True).backward()
+        else:  # a thread has its own tape, from z on
+            backward(lambda z: says(generator(z), True), (z,), weights[0])
         optimizers[0].step()
 
     judge = [conv(batch, 14, 1, 64, 4), conv(batch, 7, 64, 128, 4), (batch, 6272, 1)]
@@ -149,7 +170,7 @@ def w4(lib: ModuleType, batch: int) -> tuple[Step, Products]:
     return step, products(draw) + 2 * products(judge) + products(judge, needs_input=True)
 
 
-def w5(lib: ModuleType, batch: int) -> tuple[Step, Products]:
+def w5(lib: ModuleType, backward: Backward, batch: int) -> tuple[Step, Products]:
     """W5: a VAE for faces, 64×64×3 → 128 numbers."""
     nn = lib.nn
     widths = [3, 32, 64, 128, 256]
@@ -160,7 +181,7 @@ def w5(lib: ModuleType, batch: int) -> tuple[Step, Products]:
     encoder = nn.Sequential(*down, nn.Flatten())
     heads = nn.Linear(4096, 128), nn.Linear(4096, 128)
     decoder = nn.Sequential(nn.Linear(128, 4096), nn.Unflatten(1, (256, 4, 4)), *up)
-    step = vae_step(lib, images(lib, batch, 3, 64, 64), encoder, heads, decoder)
+    step = vae_step(lib, backward, images(lib, batch, 3, 64, 64), encoder, heads, decoder)
     convs = [
         conv(batch, 32 >> i, fan_in, fan_out, 4)
         for i, (fan_in, fan_out) in enumerate(pairwise(widths))
@@ -183,15 +204,15 @@ def tiny(lib: ModuleType, op: Callable, length: int = 1000) -> tuple[Step, Produ
     return step, []
 
 
-WORKLOADS: dict[str, Callable[[ModuleType], tuple[Step, Products]]] = {
+WORKLOADS: dict[str, Callable[[ModuleType, Backward], tuple[Step, Products]]] = {
     "W1 dense autoencoder, batch 32": w1,
-    "W2 VAE 784-512-2, batch 50": lambda lib: w2(lib, 50),
-    "W2 VAE 784-512-2, batch 128": lambda lib: w2(lib, 128),
-    "W3 convolutional VAE, batch 32": lambda lib: w3(lib, 32),
-    "W3 convolutional VAE, batch 128": lambda lib: w3(lib, 128),
-    "W4 DCGAN 28×28, batch 64": lambda lib: w4(lib, 64),
-    "W5 face VAE 64×64×3, batch 32": lambda lib: w5(lib, 32),
-    "1,000 × a tiny y * c": lambda lib: tiny(lib, lambda y, c: y * c),
-    "1,000 × a tiny y + c": lambda lib: tiny(lib, lambda y, c: y + c),
-    "1,000 × a tiny tanh(y)": lambda lib: tiny(lib, lambda y, c: y.tanh()),
+    "W2 VAE 784-512-2, batch 50": lambda lib, backward: w2(lib, backward, 50),
+    "W2 VAE 784-512-2, batch 128": lambda lib, backward: w2(lib, backward, 128),
+    "W3 convolutional VAE, batch 32": lambda lib, backward: w3(lib, backward, 32),
+    "W3 convolutional VAE, batch 128": lambda lib, backward: w3(lib, backward, 128),
+    "W4 DCGAN 28×28, batch 64": lambda lib, backward: w4(lib, backward, 64),
+    "W5 face VAE 64×64×3, batch 32": lambda lib, backward: w5(lib, backward, 32),
+    "1,000 × a tiny y * c": lambda lib, _: tiny(lib, lambda y, c: y * c),
+    "1,000 × a tiny y + c": lambda lib, _: tiny(lib, lambda y, c: y + c),
+    "1,000 × a tiny tanh(y)": lambda lib, _: tiny(lib, lambda y, c: y.tanh()),
 }

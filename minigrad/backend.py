@@ -5,7 +5,11 @@ either: it asks `array_module` of the arrays that it was given. This is the only
 CuPy, and it is imported at the first use of a CUDA device, never by `import minigrad`.
 """
 
+import contextlib
 import json
+import os
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -204,11 +208,47 @@ class Generator:
 _default_generators: dict[Device, Generator] = {}
 
 
+class Worker(NamedTuple):
+    """One of several threads that take parts of a batch."""
+
+    number: int
+    seed: int
+    generators: dict[Device, Generator]  # its own; two threads must not share a stream
+
+
+_worker: ContextVar[Worker | None] = ContextVar("worker", default=None)
+
+
+@contextlib.contextmanager
+def as_worker(number: int, seed: int) -> Iterator[None]:
+    """Within it this thread is a worker, and draws from streams of its own."""
+    token = _worker.set(Worker(number, seed, {}))
+    try:
+        yield
+    finally:
+        _worker.reset(token)
+
+
+def is_first_worker() -> bool:
+    """Whether this thread keeps the running statistics: it is worker 0, or there are no others."""
+    worker = _worker.get()
+    return worker is None or worker.number == 0
+
+
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def default_generator(where: Device = CPU) -> Generator:
     """The stream that draws on a device when no generator is given."""
-    if where not in _default_generators:
-        _default_generators[where] = Generator(where)
-    return _default_generators[where]
+    worker = _worker.get()
+    generators = _default_generators if worker is None else worker.generators
+    if where not in generators:
+        generators[where] = Generator(where)
+        if worker is not None:
+            generators[where].manual_seed(worker.seed)
+    return generators[where]
 
 
 def manual_seed(seed: int) -> Generator:

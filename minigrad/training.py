@@ -4,6 +4,7 @@
 """
 
 import copy
+import functools
 import math
 import os
 import signal
@@ -19,6 +20,7 @@ from minigrad.nn.module import Module
 from minigrad.nonfinite import first_nonfinite, nonfinite_gradient
 from minigrad.optim.lr_scheduler import LRScheduler
 from minigrad.optim.optimizer import Optimizer
+from minigrad.parallel import Threads
 from minigrad.serialization import check_writable, load, save
 from minigrad.tensor import Tensor
 
@@ -45,6 +47,7 @@ def fit(
     checkpoint: str | os.PathLike | None = None,
     resume: bool = False,
     progress: bool = True,
+    workers: Threads | None = None,
 ) -> list[Record]:
     """Minimise `loss(model, *batch)` over `epochs` passes through `loader`.
 
@@ -58,13 +61,16 @@ def fit(
     generators, and the place in the data. With `resume` training continues from that file as if it
     had never stopped, to the last bit.
 
+    With `workers`, a `parallel.Threads` in its `with` statement, each batch is split between them;
+    the loss must then be a mean over examples.
+
     Raises NonFiniteError at the first loss or gradient that is NaN or infinite, with the step and
     the operation that made it, or the parameter; the weights are those of the last finite step.
     Under `minigrad.anomaly()` it also names the line.
     """
     if epochs < 0:
         raise ArgumentError(f"fit: epochs: got {epochs}; expected at least 0")
-    run = _Run(model, optimizer, scheduler, loader)
+    run = _Run(model, optimizer, scheduler, loader, workers)
     if resume:
         if checkpoint is None:
             raise ArgumentError("fit: resume: needs the path of a checkpoint")
@@ -110,10 +116,10 @@ class _Run:
 
     def __init__(
         self, model: Module, optimizer: Optimizer, scheduler: LRScheduler | None,
-        loader: DataLoader,
+        loader: DataLoader, workers: Threads | None = None,
     ) -> None:  # fmt: skip
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
-        self.loader = loader
+        self.loader, self.workers = loader, workers
         self.epoch = 0  # epochs completed
         self.step = 0  # batches completed in the epoch under way
         self.sums: Record = {}  # Σ over its examples so far
@@ -150,13 +156,13 @@ class _Run:
         """One step of the optimiser; the loss before it."""
         self.optimizer.zero_grad()
         try:
-            found = loss(self.model, *batch)
-            parts = found if isinstance(found, dict) else {"loss": found}
+            found = functools.partial(self._finite, loss)
+            if self.workers is None:
+                parts = found(*batch)
+                parts["loss"].backward()
+            else:
+                parts = self.workers.backward(found, batch, self.model.parameters())
             values = {name: float(part) for name, part in parts.items()}
-            if not math.isfinite(values["loss"]):
-                cause = first_nonfinite(parts["loss"], self.model)
-                raise NonFiniteError(f"loss: got {values['loss']}; expected a number. {cause}")
-            parts["loss"].backward()
             cause = nonfinite_gradient(self.model)
             if cause:
                 raise NonFiniteError(cause)
@@ -172,6 +178,15 @@ class _Run:
             self.sums[name] = self.sums.get(name, 0.0) + value * examples
         self.seconds = time.perf_counter() - self._started
         return values["loss"]
+
+    def _finite(self, loss: Loss, *batch: Tensor) -> dict[str, Tensor]:
+        """The loss by its parts; NonFiniteError if it is no number."""
+        found = loss(self.model, *batch)
+        parts = found if isinstance(found, dict) else {"loss": found}
+        if not math.isfinite(float(parts["loss"])):
+            cause = first_nonfinite(parts["loss"], self.model)
+            raise NonFiniteError(f"loss: got {float(parts['loss'])}; expected a number. {cause}")
+        return parts
 
     def close_epoch(self) -> Record:
         """The record of the epoch that was just completed."""

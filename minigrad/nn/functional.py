@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import Generator, array_module
+from minigrad.backend import Generator, array_module, is_first_worker
 from minigrad.engine import no_grad
 from minigrad.errors import ArgumentError, DTypeError, ShapeError
 from minigrad.nn import fused, images, losses
@@ -212,7 +212,9 @@ def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None, axes: tuple) 
 
 
 def _move(running: Tensor, new: Any, momentum: float) -> None:
-    """running ← (1 - momentum) running + momentum new"""
+    """running ← (1 - momentum) running + momentum new, by the first worker if there are several"""
+    if not is_first_worker():
+        return
     with no_grad():
         running.copy_(Tensor(running.array * (1 - momentum) + new.reshape(-1) * momentum))
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from minigrad.backend import Generator
+from minigrad.backend import Generator, is_first_worker
 from minigrad.creation import empty, ones, tensor, zeros
 from minigrad.engine import no_grad
 from minigrad.errors import ArgumentError, ShapeError
@@ -173,7 +173,7 @@ class BatchNorm(Module):
             self.running_var if running else None,
             self.weight, self.bias, self.training or self.running_mean is None, momentum, self.eps,
         )  # fmt: skip
-        if counted:
+        if counted and is_first_worker():
             with no_grad():
                 self.num_batches_tracked.add_(1)
         return y
