@@ -12,8 +12,8 @@ BIN = $(VENV)/bin
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/demos.stamp ## train an autoencoder; its pictures go to out/autoencoder/
-	@$(BIN)/python -m demos.autoencoder
+demo: $(VENV)/demos.stamp ## train a variational autoencoder; its pictures go to out/vae/
+	@$(BIN)/python -m demos.vae
 
 # Two test workers share the cores: one thread each for matrix products.
 test: lint ## check everything: lint, then all tests
@@ -35,17 +35,23 @@ format: $(VENV)/test.stamp ## put the source into its standard format
 bench: $(VENV)/demos.stamp ## measure the speed
 	@$(BIN)/python -m demos.benchmark
 
+GALLERY = autoencoder conv_arithmetic image_filters conv_autoencoder feature_visualisation \
+	gaussian elbo vae_objectives errata
 gallery: demo ## make the README's pictures anew
-	$(BIN)/python -m demos.conv_arithmetic
-	$(BIN)/python -m demos.image_filters
-	$(BIN)/python -m demos.conv_autoencoder
-	$(BIN)/python -m demos.feature_visualisation
+	for name in $(GALLERY); do $(BIN)/python -m demos.$$name || exit 1; done
 	mkdir -p demos/gallery
+	cp out/vae/dense-glyphs/overview.png demos/gallery/vae.png
+	cp out/vae/dense-glyphs/forming.gif demos/gallery/vae_forming.gif
+	cp out/vae/dense-glyphs/graph.svg demos/gallery/vae_graph.svg
 	cp out/autoencoder/784-128-64-12-3/first_and_last.png demos/gallery/autoencoder.png
 	cp out/conv_arithmetic/R13/transposed.gif demos/gallery/transposed_convolution.gif
 	cp out/image_filters/checkerboard.png demos/gallery/checkerboard.png
 	cp out/conv_autoencoder/reconstructions.png demos/gallery/conv_autoencoder.png
 	cp out/feature_visualisation/ways.png demos/gallery/feature_visualisation.png
+	cp out/gaussian/weight_and_height.png demos/gallery/gaussian.png
+	cp out/elbo/training.png demos/gallery/elbo.png
+	cp out/vae_objectives/traversals.png demos/gallery/vae_objectives.png
+	cp out/errata/sigma.png demos/gallery/errata.png
 
 clean: ## remove .venv and what the tools leave; pictures in out/ stay
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -27,12 +27,13 @@ from demos.pictures import load_png, mosaic, save_png, shown
 from demos.vae_numbers import NEIGHBOURS, batches, confusion, distances
 from minigrad import Generator, Tensor, optim
 from minigrad.data import DataLoader, TensorDataset
+from minigrad.draw import graph
 from minigrad.errors import ArgumentError
 from minigrad.training import fit
 from models.evaluation import elbo_parts, kl_by_code, log_evidence_of, posteriors
 from models.vae import VAE, ConvVAE, DenseVAE
 
-COURSE = "V8, V9, V10, V11, V14, V16"
+COURSE = "V8, V9, V10, V11, V14, V16, V20"
 TIME = "a minute"
 
 BATCH = {"dense": 50, "conv": 128}
@@ -292,6 +293,7 @@ class Pictures:
             "interpolation.png": self.interpolation,
             "clouds.png": self.clouds,
             "loss.png": self.loss,
+            "graph.svg": self.graph,
         }
         for name, maker in (bar := tqdm(makers.items(), desc="pictures", leave=False)):
             bar.set_postfix_str(name)
@@ -410,6 +412,12 @@ class Pictures:
                 "test": [sum(r[f"test_{name}"] for name in names) for r in records],
             }
         draw.draw_loss(parts, path)
+
+    def graph(self, path: Path) -> None:
+        """V20: the loss down to the parameters; what is drawn at random is dashed."""
+        x = self.vae.test.images[:1]
+        parts = self.vae.model.loss(x)
+        graph(parts["loss"], {"x": x, **parts}, self.vae.model).save(path)
 
     def overview(self, path: Path) -> None:
         """The picture for those who have read nothing yet."""
