@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 import minigrad
 from minigrad import Tensor
+from minigrad.data import ImageDataset, TensorDataset
+from minigrad.data.faces import faces_from
+from minigrad.data.folder import image_folder
 from minigrad.data.glyphs import glyphs
 from minigrad.data.mnist import mnist_splits
 from minigrad.errors import (
@@ -21,25 +25,37 @@ from minigrad.errors import (
 )
 
 DATASETS = "glyphs", "mnist", "fashion-mnist"
+FACES = "faces", "folder"  # in colour: drawn, or a folder of pictures such as CelebA's
+WHERE = {
+    DATASETS: (
+        "glyphs are drawn on the spot; the others are downloaded, or read from --data-dir",
+        "a folder with the dataset's IDX files",
+    ),
+    FACES: (
+        "faces are drawn on the spot, from known factors; folder: the pictures in --data-dir",
+        "the folder of pictures, and those below it",
+    ),
+}
+PAINTED = 256  # faces at a time, so that few are in memory as floats
 
 
 class Images(NamedTuple):
-    """Images (n, 1, 28, 28) in [0, 1] and their labels (n,)."""
+    """Images (n, channels, height, width) in [0, 1] and their labels (n,)."""
 
     images: Tensor
     labels: Tensor
 
 
-def parser(description: str, epochs: int) -> argparse.ArgumentParser:
-    """A parser with the flags that every demo has."""
+def parser(
+    description: str, epochs: int, datasets: tuple[str, ...] = DATASETS
+) -> argparse.ArgumentParser:
+    """A parser with the flags that every demo has; `datasets` is DATASETS or FACES."""
+    dataset, data_dir = WHERE[datasets]
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument(
-        "--dataset", choices=DATASETS, default="glyphs",
-        help="glyphs are drawn on the spot; the others are downloaded, or read from --data-dir",
-    )  # fmt: skip
-    made.add_argument("--data-dir", type=Path, help="a folder with the dataset's IDX files")
+    made.add_argument("--dataset", choices=datasets, default=datasets[0], help=dataset)
+    made.add_argument("--data-dir", type=Path, help=data_dir)
     made.add_argument("--epochs", type=int, default=epochs, help=f"passes (default {epochs})")
     made.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     made.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:<number>")
@@ -68,6 +84,55 @@ def load_images(args: argparse.Namespace, train: int, test: int) -> tuple[Images
         for images, labels in parts
     )
     return first, second
+
+
+class Rows(TensorDataset):
+    """Rows of a dataset, in an order that may be changed between passes; nothing is copied."""
+
+    def __init__(self, data: TensorDataset, rows: np.ndarray) -> None:
+        super().__init__(*data.tensors)
+        self.data, self.rows = data, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
+        return self.data[self.rows[index]]
+
+
+def load_faces(
+    args: argparse.Namespace, train: int, test: int, draw: Callable[[int, int], np.ndarray]
+) -> tuple[TensorDataset, TensorDataset]:
+    """Faces (n, 3, 64, 64) to train and to test on, kept as bytes.
+
+    Drawn ones are labelled with their factors, draw(n, seed). Those of a folder have no labels;
+    70 % of them are to train on and 30 % to test on, at most so many.
+    """
+    if args.dataset == "faces" and args.data_dir is None:
+        factors = draw(train + test, args.seed)
+        both = ImageDataset(paint(factors), factors, args.device)
+        return Rows(both, np.arange(train)), Rows(both, np.arange(train, train + test))
+    if args.data_dir is None:
+        raise ArgumentError("dataset: got folder without --data-dir; expected the folder's path")
+    images = image_folder(args.data_dir, limit=train + test if args.quick else None).images
+    if len(images) < 10:
+        raise ArgumentError(f"data-dir: got {len(images)} pictures; expected at least 10")
+    every = ImageDataset(images, device=args.device)
+    order = np.random.default_rng(args.seed).permutation(len(images))
+    first, second = np.split(order, [round(0.7 * len(images))])
+    return Rows(every, first[:train]), Rows(every, second[:test])
+
+
+def paint(factors: np.ndarray, size: int = 64) -> np.ndarray:
+    """The faces of these factors as bytes (n, 3, size, size)."""
+    faces = np.empty((len(factors), 3, size, size), np.uint8)
+    bar = tqdm(total=len(factors), desc="painting", unit=" faces", leave=False, delay=2)
+    for start in range(0, len(factors), PAINTED):
+        part = slice(start, start + PAINTED)
+        faces[part] = np.rint(255 * faces_from(factors[part], size))
+        bar.update(len(factors[part]))
+    bar.close()
+    return faces
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import Generator, default_generator
+from minigrad.backend import CPU, Generator, default_generator, to_device
 from minigrad.creation import tensor
 from minigrad.engine import Variable
 from minigrad.errors import ArgumentError, ShapeError
@@ -47,24 +47,38 @@ class ImageDataset(TensorDataset):
     """Images in [0, 1] as (n, channels, height, width), with labels if there are any.
 
     Takes bytes (0 … 255, divided by 255) or floats; (n, height, width) gets one channel.
-    An item is (image,) or (image, label).
+    An item is (image,) or (image, label). Bytes are kept as they are, not even copied, so that an
+    array mapped from a file stays there; a batch of them becomes floats when it is asked for.
+    `device` is where the images are kept, and where batches are.
 
     Raises ArgumentError if a value lies outside [0, 1], ShapeError on any other shape.
+
+    >>> data = ImageDataset(np.array([[[0, 255]]], np.uint8))
+    >>> data.tensors[0].dtype, data[0]
+    (dtype('uint8'), (tensor([[[0., 1.]]]),))
     """
 
-    def __init__(self, images: Any, labels: Any = None) -> None:
+    def __init__(self, images: Any, labels: Any = None, device: Any = None) -> None:
         pixels = np.asarray(images)
-        if pixels.dtype == np.uint8:
-            pixels = pixels.astype(np.float32) / 255
         if pixels.ndim == 3:
             pixels = pixels[:, None]
         if pixels.ndim != 4:
             raise ShapeError(f"ImageDataset: got shape {pixels.shape}; expected (n, [c,] h, w)")
-        low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 1.0)
-        if not 0 <= low <= high <= 1:
-            raise ArgumentError(f"ImageDataset: got values from {low} to {high}; expected [0, 1]")
-        kept = [Tensor(pixels.astype(np.float32, copy=False))]
-        super().__init__(*kept, *([] if labels is None else [tensor(np.asarray(labels))]))
+        if pixels.dtype != np.uint8:
+            low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 1.0)
+            if not 0 <= low <= high <= 1:
+                raise ArgumentError(
+                    f"ImageDataset: got values from {low} to {high}; expected [0, 1]"
+                )
+            pixels = pixels.astype(np.float32, copy=False)
+        kept = [Tensor(to_device(pixels, device or CPU))]
+        if labels is not None:
+            kept.append(tensor(np.asarray(labels), device=device))
+        super().__init__(*kept)
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
+        image, *label = super().__getitem__(index)
+        return (image.float() / 255 if image.dtype == np.uint8 else image), *label
 
 
 class DataLoader:

@@ -73,6 +73,20 @@ def test_images_are_floats_in_0_1_with_a_channel():
     assert ImageDataset(np.zeros((2, 3, 4, 4), np.float32))[1][0].shape == (3, 4, 4)
 
 
+def test_bytes_stay_bytes_and_in_their_file_until_a_batch_is_asked_for(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 3, 4, 4), np.uint8)
+    np.save(tmp_path / "images.npy", pixels)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    data = ImageDataset(mapped, np.arange(9))
+    assert data.tensors[0].dtype == np.uint8 and np.shares_memory(data.tensors[0].numpy(), mapped)
+    for loader in (DataLoader(data, 4), DataLoader(data, 4, shuffle=True)):
+        batches = list(loader)
+        assert [len(x) for x, _ in batches] == [4, 4, 1]
+        for x, rows in batches:
+            assert x.dtype == mg.float32
+            np.testing.assert_array_equal(x.numpy(), pixels[rows.numpy()] / np.float32(255))
+
+
 @pytest.mark.parametrize(
     "make, error, message",
     [
