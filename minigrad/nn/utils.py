@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from minigrad.creation import zeros
 from minigrad.engine import no_grad
 from minigrad.errors import ArgumentError, NonFiniteError, ShapeError
+from minigrad.nn.spectral_norm import remove_spectral_norm as remove_spectral_norm
+from minigrad.nn.spectral_norm import spectral_norm as spectral_norm
 from minigrad.ops.reduction import norm
 from minigrad.ops.shape import cat, stack
 from minigrad.tensor import Tensor
