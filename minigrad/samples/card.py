@@ -59,9 +59,10 @@ def _broadcasting(row: Row, seed: int) -> Answer:
 
 def _kinks(row: Row, seed: int) -> Answer:
     found = checks.kinks(row)
+    of = f"of {sum(found)} draws"
     if found.kinks:
-        return math.nan, f"on a kink in {found.kinks} of {sum(found)} draws: a slope between both"
-    return math.nan, f"undecided in {found.undecided} of {sum(found)} draws" * bool(found.undecided)
+        return math.nan, f"on a kink in {found.kinks} {of}: its slope is between those beside it"
+    return math.nan, f"undecided in {found.undecided} {of}" * bool(found.undecided)
 
 
 def _float32(row: Row, seed: int) -> Answer:
