@@ -5,6 +5,7 @@ signature of its own (`x.reshape(2, 3)`), leaves the graph (`item`), or writes i
 """
 
 import builtins
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -306,8 +307,11 @@ class Tensor(Variable):
         """The axes from start_dim to end_dim as one."""
         if not self.ndim:
             return self.reshape(1)
-        first, last = shaping.axes((start_dim,), self.ndim, "flatten")[0], end_dim % self.ndim
-        return self.reshape(*self.shape[:first], -1, *self.shape[last + 1 :])
+        (first,), (last,) = (shaping.axes((d,), self.ndim, "flatten") for d in (start_dim, end_dim))
+        if first > last:
+            raise ArgumentError(f"flatten: got axes {first} to {last}; expected them in order")
+        flat = math.prod(self.shape[first : last + 1])
+        return self.reshape(*self.shape[:first], flat, *self.shape[last + 1 :])
 
     def permute(self, *dims: Any) -> "Tensor":
         """The axes in another order."""

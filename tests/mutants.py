@@ -11,132 +11,54 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from typing import NamedTuple
 
 import numpy as np
 
-from minigrad import Tensor
-from minigrad.errors import ArgumentError
-from minigrad.gradcheck import GradcheckError, check_grads
-from minigrad.ops.conv import primitives as conv
-from minigrad.ops.conv.geometry import ConvGeometry
-from minigrad.samples import ROWS, Row
-from minigrad.samples.families import mutants
-from minigrad.samples.kinds import KINDS, variant
-from minigrad.samples.planted import Call, Mutant, planted
+from minigrad.samples import ROWS
+from minigrad.samples.checks import accuse
+from minigrad.samples.kinds import KINDS
+from minigrad.samples.large import LARGE, check_convolution
+from minigrad.samples.planted import Mutant
+from minigrad.samples.trials import DRAWS, Trial, judge, planned, wrong
 
-DRAWS = 3
-SEEDS = 18  # of each row and kind: 191 · 6 · 18 = 20,628 checks
+SEEDS = 18  # of each row and kind: 223 · 6 · 18 = 24,084 checks
 
 # ---------------------------------------------------------------- wrong rules
-
-
-class Outcome(NamedTuple):
-    """What became of a mutant."""
-
-    name: str
-    family: str
-    caught: int  # in this draw, counted from 1; 0: in none
-    cause: str  # that was named
-    named: bool | None  # whether rightly; None if nothing is to be named
 
 
 @functools.cache
 def wrong_rules() -> list[Mutant]:
     """The mutants that make a difference."""
-    with np.errstate(all="ignore"):
-        return [mutant for mutant in mutants(ROWS) if mutant.is_wrong()]
+    return wrong(planned(tuple(ROWS)))
 
 
-def judge(mutant: Mutant) -> Outcome:
-    """Draw until it is caught. An error of the engine's or an operation's catches it too."""
-    for seed in range(DRAWS):
-        with np.errstate(all="ignore"):
-            found = mutant.check(seed)
-        verdict = getattr(found, "verdict", "FAIL")
-        if verdict == "FAIL":
-            cause = getattr(found, "cause", "")
-            named = cause in mutant.causes if cause and mutant.causes else None
-            return _outcome(mutant, seed + 1, cause, named)
-    return _outcome(mutant, 0, "", None)
-
-
-def _outcome(mutant: Mutant, caught: int, cause: str, named: bool | None) -> Outcome:
-    return Outcome(mutant.name, mutant.family.name, caught, cause, named)
-
-
-def _judge(k: int) -> Outcome:
+def _judge(k: int) -> Trial:
     return judge(wrong_rules()[k])
 
 
 # ---------------------------------------------------------------- right rules
 
 
-def accuse(row: Row, kind: str, seed: int) -> str:
-    """The verdict on a row with its right rules; "refused" if it cannot be asked for one."""
-    fn, xs = variant(row, kind, seed)
-    order = 1 if seed % 4 else min(row.order, 2)
-    known = row.slopeless or kind != "ordinary"
-    try:
-        return check_grads(fn, *xs, seed=seed, order=order, expect_zero=known).verdict
-    except GradcheckError as error:
-        if error.report.verdict == "FAIL":
-            print(f"\n{row.name}, {kind}, seed {seed}\n{error}", flush=True)
-        return error.report.verdict
-    except ArgumentError:  # an output that is not finite, or no probabilities
-        return "refused"
-
-
 def _accuse(work: tuple[str, int]) -> Counter:
+    (kind, seed), counts = work, Counter()
     with np.errstate(all="ignore"):
-        return Counter((work[0], accuse(row, *work)) for row in ROWS)
+        for row in ROWS:
+            report = accuse(row, kind, seed)
+            counts[kind, report.verdict] += 1
+            if report.verdict == "FAIL":
+                print(f"\n{row.name}, {kind}, seed {seed}\n{report}", flush=True)
+    return counts
 
 
 # ---------------------------------------------------------------- large convolutions
 
 
-def _column(a: np.ndarray) -> np.ndarray:
-    return np.concatenate([a[..., :-1], 0.0 * a[..., -1:]], -1)
-
-
-def _one(a: np.ndarray) -> np.ndarray:
-    a = a.copy()
-    a.flat[a.size // 2 + 7] *= 1.001
-    return a
-
-
-LARGE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "turned by 180°": lambda a: a[..., ::-1, ::-1],
-    "last column 0": _column,
-    "one entry × 1.001": _one,
-    "rolled by one": lambda a: np.roll(a, 1, -1),
-    "transposed": lambda a: a.swapaxes(-1, -2),
-    "sign": lambda a: -a,
-    "× 1.0001": lambda a: 1.0001 * a,
-}
-
-
-def large_convolution(size: int, change: Callable | None, seed: int) -> str:
-    """The verdict on a convolution of 2×3 images of that size, its gradient changed so."""
-    generator = np.random.default_rng(seed)
-    geometry = ConvGeometry.direct(size, 3, padding=1)
-    x = Tensor(generator.standard_normal((2, 3, size, size)), requires_grad=True)
-    w = Tensor(generator.standard_normal((4, 3, 3, 3)), requires_grad=True)
-    fn = lambda x, w: conv.conv2d(x, w, geometry=geometry)
-    wrong = lambda call: Tensor(np.ascontiguousarray(change(call.right().array)))
-    right: Callable[[Call], Tensor] = lambda call: call.right()
-    with planted(conv.conv2d, 0, right if change is None else wrong):
-        try:
-            return check_grads(fn, x, w, seed=seed).verdict
-        except GradcheckError as error:
-            return error.report.verdict
-
-
 def _large(work: tuple[int, str, int]) -> tuple[int, str, str]:
     size, name, seed = work
-    return size, name, large_convolution(size, LARGE.get(name), seed)
+    shape = 2, 3, size, size
+    return size, name, check_convolution(shape, LARGE.get(name), seed).verdict
 
 
 # ---------------------------------------------------------------- the tables
@@ -151,7 +73,7 @@ def _table(title: str, head: Iterable[str], rows: Iterable[Iterable[object]]) ->
         print("  ".join(c.ljust(w) if k == 0 else c.rjust(w) for k, (c, w) in enumerate(cells)))
 
 
-def report_mutants(outcomes: list[Outcome]) -> bool:
+def report_mutants(outcomes: list[Trial]) -> bool:
     """Print what was caught; whether all was."""
     rows = []
     for family in dict.fromkeys(o.family for o in outcomes):

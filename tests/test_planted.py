@@ -8,10 +8,13 @@ import pytest
 from minigrad.engine import history
 from minigrad.gradcheck import check_grads
 from minigrad.ops.elementwise import exp
-from minigrad.samples import ROWS
+from minigrad.samples import ROWS, large
+from minigrad.samples.checks import accuse
 from minigrad.samples.families import FAMILIES, HANDMADE
 from minigrad.samples.kinds import KINDS
+from minigrad.samples.large import check_convolution
 from minigrad.samples.planted import planted
+from minigrad.samples.trials import judge
 from tests import mutants
 
 SHARE = 17  # one mutant in so many; prime, so that families and primitives take turns
@@ -43,7 +46,7 @@ def test_every_handmade_mistake_is_one(wrong):
 def test_wrong_rules_are_caught_within_three_draws(wrong, part):
     handmade = [mutant for mutant in wrong if mutant.family not in FAMILIES]
     sample = [*wrong[::SHARE], *handmade][part::4]
-    outcomes = list(map(mutants.judge, sample))
+    outcomes = list(map(judge, sample))
     assert [o.name for o in outcomes if not o.caught] == []
     named = [o.named for o in outcomes if o.named is not None]
     assert sum(named) >= 0.95 * len(named)
@@ -54,18 +57,18 @@ def test_right_rules_are_not_accused(kind):
     """One draw of every third row, another third for each kind."""
     third = list(KINDS).index(kind) % 3
     with np.errstate(all="ignore"):
-        verdicts = Counter(mutants.accuse(row, kind, third + 1) for row in ROWS[third::3])
+        verdicts = Counter(accuse(row, kind, third + 1).verdict for row in ROWS[third::3])
     assert verdicts["FAIL"] == 0 and verdicts["PASS"] > 30
     assert kind != "ordinary" or set(verdicts) == {"PASS"}
 
 
 @pytest.mark.parametrize("size, name", LARGE)
 def test_wrong_gradient_of_a_large_convolution_is_caught(size, name):
-    assert mutants.large_convolution(size, mutants.LARGE[name], 0) == "FAIL"
+    assert check_convolution((2, 3, size, size), large.LARGE[name], 0).verdict == "FAIL"
 
 
 def test_right_gradient_of_a_large_convolution_passes():
-    assert mutants.large_convolution(40, None, 0) == "PASS"
+    assert check_convolution((2, 3, 40, 40), None, 0).verdict == "PASS"
 
 
 def test_what_is_planted_is_taken_out_again():

@@ -12,7 +12,17 @@ from minigrad.samples.row import Row, leaves
 from minigrad.samples.whole import PRODUCTS, REDUCTIONS, SHAPES
 from minigrad.samples.windows import IMAGE_LAYERS, WINDOWS
 
-ROWS: list[Row] = [
-    *ARITHMETIC, *ELEMENTWISE, *BROADCAST, *SHAPES, *REDUCTIONS, *PRODUCTS, *CONVOLUTIONS, *WINDOWS,
-    *DECOMPOSITIONS, *LAYERS, *IMAGE_LAYERS,
-]  # fmt: skip
+GROUPS: dict[str, list[Row]] = {
+    "arithmetic": ARITHMETIC,
+    "functions entry by entry": ELEMENTWISE,
+    "spread over one another": BROADCAST,
+    "moved entries": SHAPES,
+    "reductions": REDUCTIONS,
+    "products": PRODUCTS,
+    "convolutions": CONVOLUTIONS,
+    "windows and sizes": WINDOWS,
+    "decompositions": DECOMPOSITIONS,
+    "layers and losses": LAYERS,
+    "layers of images": IMAGE_LAYERS,
+}
+ROWS: list[Row] = [row for rows in GROUPS.values() for row in rows]

@@ -8,8 +8,8 @@ import numpy as np
 
 from minigrad.engine import Variable
 from minigrad.ops import linear, reduction, shape
-from minigrad.samples.planted import Call, Family, Inapplicable, Mutant, site, sites
-from minigrad.samples.row import Row
+from minigrad.samples.planted import Call, Family, Mutant, site, sites
+from minigrad.samples.row import Inapplicable, Row
 from minigrad.tensor import Tensor
 
 Change = Callable[[np.ndarray], np.ndarray]

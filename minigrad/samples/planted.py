@@ -14,14 +14,10 @@ import numpy as np
 from minigrad.engine import Primitive, Variable, grad, history
 from minigrad.errors import GraphError
 from minigrad.gradcheck import GradcheckError, Report, check_grads
-from minigrad.samples.row import Row
+from minigrad.samples.row import Inapplicable, Row
 from minigrad.tensor import Tensor
 
 GENERIC = 100, 101, 102  # seeds of the draws on which a wrong rule must differ from the right one
-
-
-class Inapplicable(Exception):
-    """This mistake cannot be made here."""
 
 
 class Call(NamedTuple):

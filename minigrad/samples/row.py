@@ -15,6 +15,10 @@ Shape = tuple[int, ...]
 Draw = Callable[[np.random.Generator, Shape], np.ndarray]
 
 
+class Inapplicable(Exception):
+    """What is asked, or a mistake that is to be planted, makes no sense here."""
+
+
 def normal(generator, shape):
     """From N(0, 1)."""
     return generator.standard_normal(shape)
@@ -63,6 +67,7 @@ class Row(NamedTuple):
     linear: bool = False  # fn(a x + b y) = a fn(x) + b fn(y), all inputs together
     slopeless: bool = False  # its derivative is 0
     order: int = 2  # up to which its derivatives are checked: 3 if the second has rules of its own
+    never_empty: str = ""  # why no axis of its inputs can have 0 entries
 
     def arrays(self, seed: int = 0) -> list[np.ndarray]:
         """Values for the inputs."""

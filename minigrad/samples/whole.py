@@ -48,7 +48,7 @@ SHAPES = [
     Row("getitem, mask", lambda x: x[tensor(MASK)], ((3, 4),), lambda x: x[MASK], linear=True),
     Row("getitem, one entry", lambda x: x[1, -1], ((2, 4),), lambda x: x[1, 3], linear=True),
     Row("scatter_add", lambda x: shape.scatter_add(x, index=np.array([2, 0, 2]), shape=(3, 4)),
-        ((3, 4),), _scattered, linear=True),
+        ((3, 4),), _scattered, linear=True, never_empty="its index names three entries"),
     Row("split", lambda x: shape.cat(x.split((1, 3), 1)[::-1], 1), ((2, 4),),
         lambda x: np.roll(x, -1, 1), linear=True),
     Row("chunk", lambda x: shape.cat(x.chunk(3)[::-1]), ((5, 2),),
@@ -62,7 +62,7 @@ SHAPES = [
     Row("pad with a value", lambda x: shape.pad(x, widths=((0, 1),), value=2.5), ((3,),),
         lambda x: np.append(x, 2.5)),
     Row("crop", lambda x: shape.crop(x, widths=((1, 0), (0, 2))), ((3, 4),),
-        lambda x: x[1:, :2], linear=True),
+        lambda x: x[1:, :2], linear=True, never_empty="nothing can be cut off nothing"),
 ]  # fmt: skip
 
 REDUCTIONS = [

@@ -360,6 +360,15 @@ def test_join_and_split_refuse_what_does_not_fit():
         a.chunk(0)
 
 
+def test_axes_are_flattened_also_where_one_of_them_is_empty():
+    assert tensor(np.zeros((0, 3, 2))).flatten(1).shape == (0, 6)
+    assert tensor(np.zeros((2, 0, 3))).flatten(0, 1).shape == (0, 3)
+    with pytest.raises(ArgumentError, match="flatten: got axes 2 to 1; expected them in order"):
+        tensor(np.zeros((2, 3, 4))).flatten(2, 1)
+    with pytest.raises(IndexError, match="flatten: dim: got 3"):
+        tensor(np.zeros((2, 3, 4))).flatten(0, 3)
+
+
 # ---------------------------------------------------------------- products
 
 
