@@ -1,0 +1,112 @@
+"""The demo of PCA: the linear autoencoder ends in the plane of PCA, and what is printed is true."""
+
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import minigrad
+from demos.pca import PCA, Linear, principal_angles
+
+ROOT = Path(__file__).resolve().parents[2]
+PICTURES = "directions.png", "angles.png", "two_codes.png", "reconstructions.png", "quality.png"
+
+
+def demo(*arguments):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "demos.pca", "--quick", *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    out = tmp_path_factory.mktemp("pca")
+    done = demo("--codes", 3, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, out / "pca"
+
+
+def numbers(text, name):
+    line = next(line for line in text.splitlines() if line.strip().startswith(name))
+    return [float(cell) for cell in line.strip().removeprefix(name).split()]
+
+
+def test_no_linear_autoencoder_errs_less_than_pca(quick):
+    text, _ = quick
+    pca = numbers(text, "PCA, 3 components")
+    model = numbers(text, "linear autoencoder, 3 codes")
+    assert pca[0] <= model[0] < 1.3 * pca[0]
+    angles = re.search(r"principal angles of the two spans: (.+) rad", text).group(1).split()
+    assert len(angles) == 3 and sorted(map(float, angles)) == list(map(float, angles))
+    assert float(angles[0]) < 0.1
+
+
+def test_linear_autoencoder_ends_in_the_plane_of_pca(tmp_path):
+    """Images that vary in three directions, much more than in all the others."""
+    rng = np.random.default_rng(0)
+    directions = np.linalg.qr(rng.standard_normal((784, 3)))[0].T
+    x = rng.standard_normal((100, 3)) * [2.5, 2.0, 1.5] @ directions
+    x = (x + 0.02 * rng.standard_normal(x.shape) + 0.5).astype(np.float32)
+    images = minigrad.tensor(x.reshape(-1, 1, 28, 28))
+    linear = Linear(argparse.Namespace(codes=3, steps=1000, seed=0, device="cpu"), images)
+    linear.run()
+    assert linear.angles[0][0] > 0.5 and linear.angles[-1][-1] < 1e-3
+    assert linear.error(images) == pytest.approx(linear.pca.variances[3:].sum() / 784, rel=1e-3)
+    assert linear.nearest() == pytest.approx(linear.components, abs=1e-3)
+    alike = np.abs(linear.columns().T @ linear.components) / np.linalg.norm(linear.columns())
+    assert alike.max() < 0.99  # the same plane, other columns
+
+
+def test_more_components_err_less(quick):
+    rows = {d: numbers(quick[0], f"{d}  ") for d in (1, 2, 5, 16)}
+    assert all(
+        deep / pca == pytest.approx(share, abs=0.01) for deep, pca, share, _ in rows.values()
+    )
+    by_pca = [row[1] for row in rows.values()]
+    assert by_pca == sorted(by_pca, reverse=True) and by_pca[-1] < 0.5 * by_pca[0]
+
+
+def test_draws_its_pictures(quick):
+    for name in PICTURES:
+        with Image.open(quick[1] / name) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        assert min(pixels.shape[:2]) > 100 and pixels.std() > 10, name
+
+
+def test_pca_is_the_singular_value_decomposition():
+    x = np.random.default_rng(0).standard_normal((60, 5)) * [3.0, 1.0, 4.0, 0.5, 2.0] + 7.0
+    pca = PCA(x)
+    _, s, vt = np.linalg.svd(x - x.mean(0), full_matrices=False)
+    assert pca.variances == pytest.approx(s**2 / 60)
+    assert np.abs((pca.directions * vt).sum(1)) == pytest.approx(np.ones(5))
+    left = ((pca.through(x, 2) - x) ** 2).sum(1).mean()
+    assert left == pytest.approx(pca.variances[2:].sum())
+
+
+def test_principal_angles_of_planes_turned_by_known_angles():
+    """Each column leaves the plane of the first three axes by an angle of its own."""
+    angles = np.array([1e-9, 1e-4, 0.7])
+    columns = np.vstack([np.diag(np.cos(angles)), np.diag(np.sin(angles))])
+    rng = np.random.default_rng(0)
+    mixed = columns @ rng.standard_normal((3, 3))
+    assert principal_angles(mixed, np.eye(6)[:, :3]) == pytest.approx(angles, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("--codes", "0"), "--epochs, --codes: got 10, 0; expected at least 1, and 1 to 100"),
+        (("--epochs", "0"), "--epochs, --codes: got 0, 7"),
+        (("--device", "tpu"), "got 'tpu'"),
+    ],
+)
+def test_refuses(tmp_path, arguments, message):
+    done = demo(*arguments, "--out", tmp_path)
+    assert done.returncode == 1 and done.stderr.startswith("error: ") and message in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and not (tmp_path / "pca").exists()
