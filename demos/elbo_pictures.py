@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colors
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
 from demos.linear_gaussian import Estimates, Terms
 from demos.pictures import plt, save_gif  # in the style of all demos
@@ -72,23 +70,7 @@ def animate_training(
         _frame(terms, clouds, posterior, int(i))
         for i in np.unique(np.geomspace(1, last + 1, 26).astype(int) - 1)
     ]
-    save_gif(_in_few_colours(frames), path, seconds=0.3)
-
-
-def _in_few_colours(frames: list[np.ndarray]) -> list[np.ndarray]:
-    """The same 16 colours in every frame, so that none flickers: white to the colours of lines."""
-    palette = [(255, 255, 255), (0, 0, 0), (70, 70, 70), (140, 140, 140)]
-    for colour in (BLUE, RED):
-        own = np.array(colors.to_rgb(colour))
-        palette += [tuple((255 * (1 - s * (1 - own))).astype(int)) for s in (1, 0.7, 0.45, 0.2)]
-    palette += [(217, 221, 226), (236, 238, 240), (190, 190, 190), (110, 110, 110)]
-    table = Image.new("P", (1, 1))
-    table.putpalette([int(v) for colour in palette for v in colour])
-    none = Image.Dither.NONE
-    return [
-        np.asarray(Image.fromarray(f).quantize(palette=table, dither=none).convert("RGB"))
-        for f in frames
-    ]
+    save_gif(frames, path, seconds=0.3)
 
 
 def _frame(

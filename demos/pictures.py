@@ -48,9 +48,19 @@ def load_png(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-def save_gif(frames: Sequence[np.ndarray], path: Path, seconds: float = 0.5) -> None:
-    """Write frames as an endless animation; the last one stays three times as long."""
-    pictures = [Image.fromarray(frame).quantize(16) for frame in frames]
+def save_gif(
+    frames: Sequence[np.ndarray], path: Path, seconds: float = 0.5, colours: int = 64
+) -> None:
+    """Write frames as an endless animation; the last one stays three times as long.
+
+    All share one palette, picked from a dozen of them, so that what stands still does not flicker.
+    """
+    sample = np.concatenate(frames[:: -(-len(frames) // 12)])
+    palette = Image.fromarray(sample).quantize(colours)
+    pictures = [
+        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+        for frame in frames
+    ]
     durations = [round(1000 * seconds)] * (len(pictures) - 1) + [round(3000 * seconds)]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
 
