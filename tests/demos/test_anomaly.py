@@ -1,9 +1,7 @@
 """demos.anomaly: what it counts is what pairs of images say, and what it tells is printed."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,16 +11,9 @@ import minigrad
 from demos.anomaly import SCORES, auc, costs, roc, standard_error
 from models.evaluation import elbo_parts
 from models.vae import DenseVAE
+from tests.demos.running import assert_one_line, run_demo
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def demo(*arguments):
-    """Run it as a user does; warnings are errors."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "demos.anomaly", "--quick", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+demo = partial(run_demo, "anomaly", "--quick")
 
 
 @pytest.fixture(scope="module")
@@ -97,5 +88,4 @@ def test_costs_are_those_of_the_elbo():
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
     done = demo(*arguments, "--out", tmp_path)
-    assert done.returncode == 1 and message in done.stderr
-    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+    assert_one_line(done, message)

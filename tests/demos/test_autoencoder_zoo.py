@@ -1,9 +1,7 @@
 """demos.autoencoder_zoo: what its tables say is so, and its measures measure what they say."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,19 +12,13 @@ from demos.autoencoder_zoo_pictures import LENGTHS, answers, enlarged
 from minigrad import nn
 from models.autoencoder import Autoencoder
 from models.regularized import ContractiveAutoencoder
+from tests.demos.running import run_demo
 
-ROOT = Path(__file__).resolve().parents[2]
 PICTURES = {
     "reconstructions.png", "codes.png", "filters.png", "bound.png", "copying.png", "by_heart.png",
 }  # fmt: skip
 
-
-def demo(*arguments):
-    """Run it as a user does; warnings are errors."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "demos.autoencoder_zoo", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+demo = partial(run_demo, "autoencoder_zoo")
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,18 @@
 """demos.cave: shadows that are equal where geometry says so, codes that hold the hidden angle."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from demos.cave import HANDLE, ODD, ORDINARY, apart, jug, read, shadows, winding
+from tests.demos.running import run_demo
 
-ROOT = Path(__file__).resolve().parents[2]
 ANGLES = np.arange(5.0, 360, 10)
 
-
-def demo(*arguments):
-    """Run it as a user does; warnings are errors."""
-    command = [sys.executable, "-W", "error", "-m", "demos.cave", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+demo = partial(run_demo, "cave")
 
 
 @pytest.fixture(scope="module")

@@ -2,25 +2,17 @@
 
 import io
 import re
-import subprocess
-import sys
+from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from demos.compression import Quantiser, best, frontier, jpeg, scan_bytes, way
+from tests.demos.running import run_demo
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def demo(*arguments):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "demos.compression", "--quick", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+demo = partial(run_demo, "compression", "--quick")
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,7 @@
 """The two demos on convolution: what they print is true, what they draw is what was computed."""
 
-import subprocess
 import sys
 from itertools import pairwise
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -45,19 +43,9 @@ from demos.image_filters import (
 )
 from minigrad.ops.conv import im2col
 from minigrad.ops.conv.primitives import LOWERINGS
+from tests.demos.running import printed, run_demo
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMED = {case.name: case for case in CASES}
-
-
-def demo(name, *arguments):
-    """Run it as a user does; warnings are errors."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", f"demos.{name}", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def refusal(module, monkeypatch, *arguments):
@@ -90,7 +78,7 @@ def rows_of(text, heading):
 @pytest.fixture(scope="module")
 def arithmetic(tmp_path_factory):
     out = tmp_path_factory.mktemp("arithmetic")
-    return demo("conv_arithmetic", "--quick", "--out", out), out / "conv_arithmetic"
+    return printed("conv_arithmetic", "--quick", "--out", out), out / "conv_arithmetic"
 
 
 def test_prints_the_deck_s_matrix(arithmetic):
@@ -185,7 +173,8 @@ def test_arithmetic_refuses(monkeypatch, tmp_path, arguments, message):
 
 
 def test_own_case_in_full(tmp_path):
-    text = demo("conv_arithmetic", "--own", "4,1,2,1", "--out", tmp_path)  # the frame cuts: p' = -1
+    own = "4,1,2,1"  # the frame cuts: p' = -1
+    text = printed("conv_arithmetic", "--own", own, "--out", tmp_path)
     assert text.startswith("own, your own: i = 4, k = 1, s = 2, p = 1, d = 1")
     folder = tmp_path / "conv_arithmetic" / "own"
     for name, count in (("transposed.gif", 16), ("direct.gif", 9)):
@@ -266,7 +255,7 @@ def test_animations_have_a_frame_for_each_pixel_made(arithmetic, name, count):
 @pytest.fixture(scope="module")
 def filters(tmp_path_factory):
     out = tmp_path_factory.mktemp("filters")
-    return demo("image_filters", "--quick", "--out", out), out / "image_filters"
+    return printed("image_filters", "--quick", "--out", out), out / "image_filters"
 
 
 def test_learned_beats_bilinear_beats_box(filters):
@@ -350,7 +339,7 @@ def test_any_picture_is_three_channels(tmp_path, mode):
 def test_other_picture_and_sizes(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (40, 70, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
-    text = demo(
+    text = printed(
         "image_filters", "--quick", "--image", tmp_path / "noise.png", "--kernel", "edge", "--k", 7,
         "--stride", 3, "--padding", 0, "--up-kernel", "box", "--out", tmp_path,
     )  # fmt: skip
@@ -403,10 +392,7 @@ def test_filters_refuse(monkeypatch, files, arguments, message):
 
 
 def test_refusal_is_one_line_and_status_1():
-    done = subprocess.run(
-        [sys.executable, "-m", "demos.image_filters", "--image", "/nowhere/at/all.jpg"],
-        cwd=ROOT, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    done = run_demo("image_filters", "--image", "/nowhere/at/all.jpg")
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr == (
         "error: --image: got /nowhere/at/all.jpg; expected a file. Name any picture: --image FILE\n"

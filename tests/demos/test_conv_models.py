@@ -1,9 +1,5 @@
 """Demos of convolutional models: the way back to the pixels is right, and pictures are drawn."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -23,16 +19,7 @@ from demos.pictures import Panel, draw_panels, mosaic
 from minigrad import nn
 from minigrad.autograd import grad
 from minigrad.errors import ArgumentError
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def python(*arguments):
-    return subprocess.run(
-        [sys.executable, "-W", "error", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-
+from tests.demos.running import assert_one_line, python
 
 # ---------------------------------------------------------------- back to the pixels
 
@@ -279,6 +266,4 @@ def test_feature_visualisation_draws(tmp_path):
 )
 def test_what_goes_wrong_is_one_line(tmp_path, demo, arguments, message):
     done = python("-m", f"demos.{demo}", "--quick", "--out", tmp_path, *arguments)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ") and message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert_one_line(done, message)

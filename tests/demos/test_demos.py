@@ -1,25 +1,14 @@
 """Every demo runs, draws what it says, and fails in one plain line."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from demos.__main__ import demos
 from demos.common import table
+from tests.demos.running import assert_one_line, python
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = [demo.name for demo in demos()]
-
-
-def python(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-W", "error", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
 
 
 def test_the_list_names_every_demo():
@@ -76,9 +65,7 @@ def test_autoencoder_takes_up_where_it_was(tmp_path):
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
     done = python("-m", "demos.autoencoder", "--quick", "--out", tmp_path, *arguments)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ") and message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert_one_line(done, message)
 
 
 def test_table_sets_numbers_to_the_right():

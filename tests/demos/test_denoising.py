@@ -1,9 +1,7 @@
 """demos.denoising: its table is right, and says that training against a noise helps against it."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,17 +11,11 @@ import minigrad
 from demos.denoising import NAMES, restored_psnr, spoilt
 from minigrad import nn
 from models.corruption import CORRUPTIONS
+from tests.demos.running import run_demo
 
-ROOT = Path(__file__).resolve().parents[2]
 ARGS = SimpleNamespace(sigma=0.3, share=0.4, seed=0)
 
-
-def demo(*arguments):
-    """Run it as a user does; warnings are errors."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "demos.denoising", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+demo = partial(run_demo, "denoising")
 
 
 @pytest.fixture(scope="module")

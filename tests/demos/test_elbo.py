@@ -2,10 +2,7 @@
 
 import math
 import re
-import subprocess
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,19 +22,16 @@ from demos.linear_gaussian import (
 )
 from minigrad import tensor
 from minigrad.distributions import MultivariateNormal, kl_divergence
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.demos.running import printed, run_demo
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     """The quick run's folder, what it prints, and the cells of every row."""
     out = tmp_path_factory.mktemp("out")
-    command = [sys.executable, "-W", "error", "-m", "demos.elbo", "--quick", "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return out / "elbo", done.stdout, [
-        re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()
+    text = printed("elbo", "--quick", "--out", out)
+    return out / "elbo", text, [
+        re.split(r"\s{2,}", line.strip()) for line in text.splitlines()
     ]  # fmt: skip
 
 
@@ -183,6 +177,5 @@ def test_more_draws_tighten_the_bound(shown):
 
 
 def test_what_goes_wrong_is_one_line():
-    command = [sys.executable, "-m", "demos.elbo", "--steps", "3"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = run_demo("elbo", "--steps", "3")
     assert (done.returncode, done.stderr) == (1, "error: --steps: got 3; expected at least 10\n")

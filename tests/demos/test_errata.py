@@ -2,9 +2,6 @@
 
 import math
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,19 +12,16 @@ from demos.errata import AsDrawn, Deck001VAE, as_drawn
 from minigrad import tensor
 from minigrad.distributions import Normal
 from models.vae import kl_per_code
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.demos.running import printed
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     """The quick run's folder, what it prints, and the last two cells of every row."""
     out = tmp_path_factory.mktemp("out")
-    command = [sys.executable, "-W", "error", "-m", "demos.errata", "--quick", "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    rows = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
-    return out / "errata", done.stdout, [row for row in rows if len(row) == 5]
+    text = printed("errata", "--quick", "--out", out)
+    rows = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+    return out / "errata", text, [row for row in rows if len(row) == 5]
 
 
 def costs(shown, what):

@@ -1,9 +1,7 @@
 """demos.few_labels: the same few labels for all, and tables that agree."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,16 +13,9 @@ from demos.few_labels import WAYS, Ways, accuracy, learn, some_of_each
 from minigrad import nn
 from minigrad.errors import ArgumentError
 from models.vae import DenseVAE
+from tests.demos.running import assert_one_line, run_demo
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def demo(*arguments):
-    """Run it as a user does; warnings are errors."""
-    command = [sys.executable, "-W", "error", "-m", "demos.few_labels", "--quick"]
-    return subprocess.run(
-        [*command, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+demo = partial(run_demo, "few_labels", "--quick")
 
 
 @pytest.fixture(scope="module")
@@ -117,5 +108,4 @@ def test_accuracy_counts():
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
     done = demo(*arguments, "--out", tmp_path)
-    assert done.returncode == 1 and message in done.stderr
-    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+    assert_one_line(done, message)

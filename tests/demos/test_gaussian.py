@@ -1,9 +1,6 @@
 """demos.gaussian: what it prints is so, by another way where there is one."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,19 +10,16 @@ from demos import gaussian
 from demos.gaussian_pictures import numbers
 from minigrad import tensor
 from minigrad.distributions import Normal, kl_divergence
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.demos.running import printed, run_demo
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     """The quick run's folder, and the cells of every row that it prints."""
     out = tmp_path_factory.mktemp("out")
-    command = [sys.executable, "-W", "error", "-m", "demos.gaussian", "--quick", "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return out / "gaussian", done.stdout, [
-        re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()
+    text = printed("gaussian", "--quick", "--out", out)
+    return out / "gaussian", text, [
+        re.split(r"\s{2,}", line.strip()) for line in text.splitlines()
     ]  # fmt: skip
 
 
@@ -99,7 +93,6 @@ def test_covariance_is_around_the_mean_that_is_known():
 
 @pytest.mark.parametrize("flag, least", [("--draws", 1000), ("--seed", 0)])
 def test_what_goes_wrong_is_one_line(flag, least):
-    command = [sys.executable, "-m", "demos.gaussian", flag, "-1"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = run_demo("gaussian", flag, "-1")
     assert done.returncode == 1
     assert done.stderr == f"error: {flag}: got -1; expected at least {least}\n"

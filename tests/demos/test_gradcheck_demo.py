@@ -2,7 +2,6 @@
 
 import math
 import re
-import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -44,8 +43,8 @@ from minigrad.samples.card import (
 )
 from minigrad.samples.planted import planted
 from minigrad.samples.trials import Trial
+from tests.demos.running import printed
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMED = {row.name: row for row in ROWS}
 
 
@@ -53,12 +52,7 @@ NAMED = {row.name: row for row in ROWS}
 def quick(tmp_path_factory):
     """Its output and its folder, run as a user does; warnings are errors."""
     out = tmp_path_factory.mktemp("out")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "demos.gradcheck", "--quick", "--all", "--out", out],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout, out / "gradcheck"
+    return printed("gradcheck", "--quick", "--all", "--out", out), out / "gradcheck"
 
 
 class Page(HTMLParser):

@@ -1,9 +1,7 @@
 """demos.image_search: neighbours are the nearest ones, and the tables count them."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,16 +12,9 @@ from demos.common import Images
 from demos.image_search import HITS, Components, by_kind, nearest, search
 from demos.image_search_pictures import tinted
 from demos.vae_numbers import flat
+from tests.demos.running import assert_one_line, run_demo
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def demo(*arguments):
-    """Run it as a user does; warnings are errors."""
-    command = [sys.executable, "-W", "error", "-m", "demos.image_search", "--quick"]
-    return subprocess.run(
-        [*command, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+demo = partial(run_demo, "image_search", "--quick")
 
 
 @pytest.fixture(scope="module")
@@ -125,5 +116,4 @@ def test_wrong_hits_are_red():
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
     done = demo(*arguments, "--out", tmp_path)
-    assert done.returncode == 1 and message in done.stderr
-    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+    assert_one_line(done, message)

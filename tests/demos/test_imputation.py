@@ -1,9 +1,7 @@
 """demos.imputation: known pixels stay, the missing ones are measured, and the table is printed."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,16 +20,9 @@ from demos.imputation import (
     right_kind,
 )
 from models.autoencoder import Autoencoder
+from tests.demos.running import assert_one_line, run_demo
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def demo(*arguments):
-    """Run it as a user does; warnings are errors."""
-    command = [sys.executable, "-W", "error", "-m", "demos.imputation", "--quick"]
-    return subprocess.run(
-        [*command, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+demo = partial(run_demo, "imputation", "--quick")
 
 
 @pytest.fixture(scope="module")
@@ -140,5 +131,4 @@ def test_denoising_is_asked_for_the_whole_of_half_an_image():
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
     done = demo(*arguments, "--out", tmp_path)
-    assert done.returncode == 1 and message in done.stderr
-    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+    assert_one_line(done, message)

@@ -2,9 +2,7 @@
 
 import argparse
 import re
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,15 +18,9 @@ from demos.manifold import (
     spiral_tangent,
     swiss_roll,
 )
+from tests.demos.running import run_demo
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def demo(*arguments):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "demos.manifold", "--quick", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+demo = partial(run_demo, "manifold", "--quick")
 
 
 @pytest.fixture(scope="module")

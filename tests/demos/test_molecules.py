@@ -1,10 +1,8 @@
 """demos.molecules: the checker against brute force, and what share of the VAE's strings parse."""
 
 import re
-import subprocess
-import sys
+from functools import partial
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,18 +13,14 @@ from demos import molecules
 from demos.molecule_grammar import LENGTH, SYMBOLS, State, can_end, follow, legal, valid
 from minigrad import tensor
 from minigrad.gradcheck import check_grads
+from tests.demos.running import run_demo
 
-ROOT = Path(__file__).resolve().parents[2]
 SOURCES = (
     "training strings", "any symbols", "right letters at each place", "VAE, each place drawn",
     "VAE, likeliest symbols", "VAE, masked", "the mask alone",
 )  # fmt: skip
 
-
-def demo(*arguments):
-    """Run it as a user does; warnings are errors."""
-    command = [sys.executable, "-W", "error", "-m", "demos.molecules", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+demo = partial(run_demo, "molecules")
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,7 @@
 
 import argparse
 import re
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,16 +10,11 @@ from PIL import Image
 
 import minigrad
 from demos.pca import PCA, Linear, principal_angles
+from tests.demos.running import run_demo
 
-ROOT = Path(__file__).resolve().parents[2]
 PICTURES = "directions.png", "angles.png", "two_codes.png", "reconstructions.png", "quality.png"
 
-
-def demo(*arguments):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "demos.pca", "--quick", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+demo = partial(run_demo, "pca", "--quick")
 
 
 @pytest.fixture(scope="module")

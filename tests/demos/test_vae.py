@@ -3,9 +3,8 @@
 import os
 import re
 import signal
-import subprocess
 import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,22 +15,14 @@ from demos import vae, vae_pictures
 from demos.common import Images, run
 from demos.vae_numbers import confusion, distances, squares, votes
 from models.vae import DenseVAE
+from tests.demos.running import printed
 
-ROOT = Path(__file__).resolve().parents[2]
 PICTURES = (
     "overview.png", "manifold.png", "scatter.png", "reconstructions.png", "samples.png",
     "traversals.png", "interpolation.png", "clouds.png", "loss.png",
 )  # fmt: skip
 
-
-def demo(*arguments):
-    """Run it as a user does; warnings are errors."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "demos.vae", "--quick", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+demo = partial(printed, "vae", "--quick")
 
 
 @pytest.fixture(scope="module", params=["dense", "conv"])

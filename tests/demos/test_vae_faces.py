@@ -1,9 +1,5 @@
 """Faces: the roads lead where they say, resampling sees what is rare, and pictures are drawn."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,16 +14,7 @@ from demos.vae_faces import DECK, HEADS, KINDS, PIXELS, STILL, calm, heads
 from minigrad.data import DataLoader, ImageDataset
 from minigrad.data.faces import FACTORS, faces_from
 from models.likelihoods import Gaussian
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def python(*arguments):
-    return subprocess.run(
-        [sys.executable, "-W", "error", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-
+from tests.demos.running import assert_one_line, python
 
 # ---------------------------------------------------------------- the faces
 
@@ -175,7 +162,7 @@ THREE = {"gaussian.npz", "bernoulli.npz", "learned.npz"} | {
 
 def test_drawn_faces(tmp_path):
     arguments = "-m", "demos.vae_faces", "--quick", "--out", tmp_path
-    done = python(*arguments)
+    done = python(*arguments, timeout=300)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "vae_faces"
     names = "heads.npz", "roads.png", "roads.gif", "faces.png", "debiasing.png"
@@ -190,7 +177,7 @@ def test_drawn_faces(tmp_path):
     rows = {" ".join(row[:-9]): [x.replace(",", "") for x in row[-9:]] for row in scores[-3:]}
     for name, row in rows.items():  # bits/dim are the nats, over D ln 2
         assert float(row[6]) == pytest.approx(float(row[5]) / PIXELS / np.log(2), abs=1e-3), name
-    again = python(*arguments, "--resume")
+    again = python(*arguments, "--resume", timeout=300)
     assert again.returncode == 0, again.stderr
     assert done.stdout.split("\nin all")[0].endswith(again.stdout.split("\nin all")[0][-300:])
 
@@ -219,6 +206,4 @@ def test_a_folder_of_pictures(tmp_path, monkeypatch):
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
     done = python("-m", "demos.vae_faces", "--quick", "--out", tmp_path, *arguments)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ") and message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert_one_line(done, message)

@@ -1,9 +1,7 @@
 """The experiments on a VAE's loss run, and what they print is so."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,18 +11,13 @@ import minigrad
 from demos.short_trainings import RANGES, SOFT, Data, DeepVAE, Recipe, discs, draw_discs, train_all
 from demos.vae_objectives import gradient, small_vae
 from models.likelihoods import Gaussian
+from tests.demos.running import assert_one_line, run_demo
 
-ROOT = Path(__file__).resolve().parents[2]
 PICTURES = (
     "trio.png", "beta.png", "traversals.png", "sigma.png", "sigma_images.png", "collapse.png",
 )  # fmt: skip
 
-
-def demo(*arguments):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "demos.vae_objectives", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+demo = partial(run_demo, "vae_objectives")
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +148,4 @@ def test_warm_up_weighs_the_kl(few):
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
     done = demo("--quick", "--out", tmp_path, *arguments)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ") and message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert_one_line(done, message)

@@ -1,9 +1,7 @@
 """What the codes are said to be good for, they are; and the made-up ratings are as told."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,16 +20,10 @@ from demos.ratings import (
 )
 from demos.vae_uses import black_and_white, entropy_of_greys
 from minigrad.data.glyphs import glyphs
+from tests.demos.running import run_demo
 from tests.models.endtoend import check_model
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def demo(*arguments):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "demos.vae_uses", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+demo = partial(run_demo, "vae_uses")
 
 
 @pytest.fixture(scope="module")

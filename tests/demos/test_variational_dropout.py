@@ -1,22 +1,15 @@
 """The three estimators agree on average, differ in noise as told, and each learns."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.demos.running import run_demo
 
-
-def demo(*arguments):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "demos.variational_dropout", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+demo = partial(run_demo, "variational_dropout")
 
 
 @pytest.fixture(scope="module")
