@@ -23,6 +23,7 @@ from minigrad.tensor import Tensor, int64
 linear, linear_composed = products.linear, products.linear_composed
 
 mse_loss, mse_loss_composed, l1_loss = losses.mse_loss, losses.mse_loss_composed, losses.l1_loss
+smooth_l1_loss, huber_loss, kl_div = losses.smooth_l1_loss, losses.huber_loss, losses.kl_div
 binary_cross_entropy = losses.binary_cross_entropy
 binary_cross_entropy_with_logits = losses.binary_cross_entropy_with_logits
 binary_cross_entropy_with_logits_composed = losses.binary_cross_entropy_with_logits_composed
@@ -330,6 +331,24 @@ def _end(x: Tensor, axis: int, mode: str, widths: tuple[int, int]) -> Tensor:
     if mode == "replicate":
         return part.expand(*x.shape[:axis], a + b, *x.shape[axis + 1 :])
     return part.flip(axis) if mode == "reflect" else part
+
+
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+    """Classes (…) → rows (…, D) of the table (K, D); the row `padding_idx` gets no gradient.
+
+    Raises IndexError for what is no row, DTypeError if the input holds no integers.
+    """
+    rows, count = input.array, len(weight)
+    if rows.dtype.kind not in "iu":
+        raise DTypeError(f"embedding: input: got {rows.dtype}; expected integers")
+    if rows.size and not 0 <= rows.min() <= rows.max() < count:
+        raise IndexError(
+            f"embedding: input: got {rows.min()} to {rows.max()}; expected 0 to {count - 1}"
+        )
+    y = weight[input]
+    if padding_idx is None:
+        return y
+    return where((input == padding_idx % count).unsqueeze(-1), y.detach(), y)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

@@ -72,6 +72,47 @@ class Identity(Module):
         return input
 
 
+class Embedding(Module):
+    """Classes (…) → vectors (…, embedding_dim), the rows of a table that is learned.
+
+    The table begins as draws from N(0, 1) by `generator`, its row `padding_idx` as zeros, which
+    they stay.
+
+    >>> Embedding(10, 3)(tensor([[1, 2]])).shape
+    (1, 2, 3)
+    """
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None,
+        *, device: Any = None, dtype: Any = None, generator: Generator | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+            raise ArgumentError(
+                f"Embedding: padding_idx: got {padding_idx}; expected one of {num_embeddings} rows"
+            )
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
+        self.weight = Parameter(empty(num_embeddings, embedding_dim, device=device, dtype=dtype))
+        self.reset_parameters(generator)
+
+    def reset_parameters(self, generator: Generator | None = None) -> None:
+        """Draw the initial values again."""
+        init.normal_(self.weight, generator=generator)
+        if self.padding_idx is not None:
+            with no_grad():
+                self.weight[self.padding_idx] = 0.0
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The rows that x names"""
+        return F.embedding(input, self.weight, self.padding_idx)
+
+    def extra_repr(self) -> str:
+        text = f"{self.num_embeddings}, {self.embedding_dim}"
+        return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"
+
+
 class Flatten(Module):
     """The axes from start_dim to end_dim as one: by default (N, …) → (N, entries)."""
 
@@ -351,81 +392,3 @@ class LogSigmoid(Activation):
     """y = ln σ(x)"""
 
     function = staticmethod(F.logsigmoid)
-
-
-# ---------------------------------------------------------------- losses
-
-
-class Loss(Function):
-    """A loss of an input and a target; `reduction` is "mean", "sum" or "none"."""
-
-    def __init__(self, weights: dict[str, Tensor | None] | None = None, **options: Any) -> None:
-        super().__init__(**options)
-        for name, weight in (weights or {}).items():
-            self.register_buffer(name, weight)
-            self._options += (name,)
-
-
-class MSELoss(Loss):
-    """(x - t)², reduced"""
-
-    function = staticmethod(F.mse_loss)
-
-    def __init__(self, *, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
-
-
-class L1Loss(Loss):
-    """|x - t|, reduced"""
-
-    function = staticmethod(F.l1_loss)
-
-    def __init__(self, *, reduction: str = "mean") -> None:
-        super().__init__(reduction=reduction)
-
-
-class BCELoss(Loss):
-    """-w (t ln x + (1 - t) ln(1 - x)), reduced, of probabilities"""
-
-    function = staticmethod(F.binary_cross_entropy)
-
-    def __init__(self, weight: Tensor | None = None, *, reduction: str = "mean") -> None:
-        super().__init__({"weight": weight}, reduction=reduction)
-
-
-class BCEWithLogitsLoss(Loss):
-    """-w (p t ln σ(x) + (1 - t) ln(1 - σ(x))), reduced"""
-
-    function = staticmethod(F.binary_cross_entropy_with_logits)
-
-    def __init__(
-        self, weight: Tensor | None = None,
-        *, reduction: str = "mean", pos_weight: Tensor | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__({"weight": weight, "pos_weight": pos_weight}, reduction=reduction)
-
-
-class CrossEntropyLoss(Loss):
-    """-Σ w_c t_c ln softmax(x)_c, reduced; the target holds class indices or probabilities"""
-
-    function = staticmethod(F.cross_entropy)
-
-    def __init__(
-        self, weight: Tensor | None = None,
-        *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0,
-    ) -> None:  # fmt: skip
-        super().__init__(
-            {"weight": weight},
-            ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing,
-        )  # fmt: skip
-
-
-class NLLLoss(Loss):
-    """-w x_t, reduced, of log-probabilities"""
-
-    function = staticmethod(F.nll_loss)
-
-    def __init__(
-        self, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str = "mean"
-    ) -> None:
-        super().__init__({"weight": weight}, ignore_index=ignore_index, reduction=reduction)

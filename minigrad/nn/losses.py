@@ -119,6 +119,37 @@ def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor
     return _reduced((input - target).abs(), reduction)
 
 
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, *, reduction: str = "mean", beta: float = 1.0
+) -> Tensor:
+    """|x - t| - β/2, and (x - t)² / 2β where |x - t| < β, reduced: L1 without its kink.
+
+    Raises ArgumentError for a negative β.
+    """
+    _check_pair("smooth_l1_loss", input, target, reduction)
+    if not beta >= 0:
+        raise ArgumentError(f"smooth_l1_loss: beta: got {beta}; expected at least 0")
+    difference = input - target
+    size = difference.abs()
+    if beta == 0:
+        return _reduced(size, reduction)
+    near = difference.square() * (0.5 / beta)
+    return _reduced(where(size < float(beta), near, size - 0.5 * beta), reduction)
+
+
+def huber_loss(
+    input: Tensor, target: Tensor, *, reduction: str = "mean", delta: float = 1.0
+) -> Tensor:
+    """δ (|x - t| - δ/2), and (x - t)² / 2 where |x - t| < δ, reduced: δ times the smooth L1 loss.
+
+    Raises ArgumentError unless δ > 0.
+    """
+    _check_pair("huber_loss", input, target, reduction)
+    if not delta > 0:
+        raise ArgumentError(f"huber_loss: delta: got {delta}; expected a positive number")
+    return smooth_l1_loss(input, target, reduction=reduction, beta=delta) * float(delta)
+
+
 # ---------------------------------------------------------------- probabilities
 
 
@@ -225,6 +256,28 @@ _bernoulli_nats.vjp(
     lambda g, y, x, t: g * ((x - t) / (x * (1.0 - x)).clamp(min=1e-12)),
     lambda g, y, x, t: g * (_bounded_log(1.0 - x) - _bounded_log(x)),
 )
+
+
+def kl_div(
+    input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False
+) -> Tensor:
+    """t (ln t - x), reduced: x are log-probabilities of a model, t probabilities (or their logs).
+
+    "mean" divides by the number of entries; "batchmean" by that of examples, and is KL(t ‖ model).
+
+    >>> half, t = Tensor(np.log([[0.5, 0.5]])), Tensor(np.array([[1.0, 0.0]]))
+    >>> kl_div(half, t, reduction="batchmean").exp().item()
+    2.0
+    """
+    _check_pair("kl_div", input, target, "sum" if reduction == "batchmean" else reduction)
+    if log_target:
+        nats = target.exp() * (target - input)
+    else:
+        nats = target * (where(target == 0.0, 1.0, target).log() - input)
+    if reduction == "batchmean":
+        return nats.sum() / len(input) if input.ndim else nats
+    return _reduced(nats, reduction)
+
 
 # ---------------------------------------------------------------- classes
 

@@ -65,6 +65,10 @@ def _dropout() -> nn.Module:
     return nn.Dropout(0.25, generator=Generator().manual_seed(5))
 
 
+def _smooth(d, beta):
+    return np.where(np.abs(d) < beta, d * d / (2 * beta), np.abs(d) - beta / 2)
+
+
 def _nats(x, axis=-1):
     return np.log(np.exp(x).sum(axis, keepdims=True)) - x
 
@@ -81,6 +85,10 @@ _classes = np.array([2, 0, 3])
 LAYERS = [
     layer("Linear", lambda: nn.Linear(4, 2), _one, lambda x, w, b: x @ w.T + b),
     layer("Linear, no bias", lambda: nn.Linear(4, 2, bias=False), _one, lambda x, w: x @ w.T),
+    layer("Embedding", lambda: nn.Embedding(4, 2), (), lambda w: w[_classes],
+          targets=(_classes,), linear=True),
+    layer("Embedding, padding", lambda: nn.Embedding(4, 2, padding_idx=1), (),
+          lambda w: w[_classes], targets=(_classes,), linear=True),
     layer("Identity", nn.Identity, _one, np.copy, linear=True),
     layer("Flatten", nn.Flatten, ((2, 3, 2),), lambda x: x.reshape(2, 6), linear=True),
     layer("Unflatten", lambda: nn.Unflatten(1, (2, 3)), ((2, 6),),
@@ -114,6 +122,14 @@ LAYERS = [
     layer("MSELoss", nn.MSELoss, _pair, lambda x, t: ((x - t) ** 2).mean()),
     layer("MSELoss, each", lambda: nn.MSELoss(reduction="none"), _pair, lambda x, t: (x - t) ** 2),
     layer("L1Loss", nn.L1Loss, _pair, lambda x, t: np.abs(x - t).mean()),
+    layer("SmoothL1Loss", lambda: nn.SmoothL1Loss(beta=0.5), _pair,
+          lambda x, t: _smooth(x - t, 0.5).mean()),
+    layer("HuberLoss", lambda: nn.HuberLoss(reduction="sum", delta=2.0), _pair,
+          lambda x, t: 2.0 * _smooth(x - t, 2.0).sum()),
+    layer("KLDivLoss", lambda: nn.KLDivLoss(reduction="batchmean"), _pair,
+          lambda x, t: (t * (np.log(t) - x)).sum() / len(x), probability),
+    layer("KLDivLoss, logarithms", lambda: nn.KLDivLoss(log_target=True), _pair,
+          lambda x, t: (np.exp(t) * (t - x)).mean()),
     layer("BCELoss", nn.BCELoss, _pair, lambda x, t: _entropy(x, t).mean(), probability),
     layer("BCEWithLogitsLoss", nn.BCEWithLogitsLoss, _pair,
           lambda x, t: _entropy(_sigmoid(x), t).mean(), nonzero),

@@ -8,7 +8,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import Tensor, nn
-from minigrad.errors import ArgumentError, ShapeError
+from minigrad.errors import ArgumentError, DTypeError, ShapeError
 from minigrad.gradcheck import check_grads
 from minigrad.nn import functional as F
 
@@ -17,6 +17,9 @@ PRINTED = [
     (nn.Linear(4, 3), "Linear(in_features=4, out_features=3, bias=True)"),
     (nn.Linear(4, 3, bias=False), "Linear(in_features=4, out_features=3, bias=False)"),
     (nn.Identity(54, unused=True), "Identity()"),
+    (nn.Embedding(10, 3), "Embedding(10, 3)"),
+    (nn.Embedding(10, 3, padding_idx=-1), "Embedding(10, 3, padding_idx=9)"),
+    (nn.SmoothL1Loss(), "SmoothL1Loss()"),
     (nn.Flatten(), "Flatten(start_dim=1, end_dim=-1)"),
     (nn.Unflatten(1, (1, 28, 28)), "Unflatten(dim=1, unflattened_size=(1, 28, 28))"),
     (nn.Dropout(), "Dropout(p=0.5, inplace=False)"),
@@ -264,3 +267,27 @@ def test_an_old_graph_of_evaluation_notices_that_the_statistics_moved():
     bn.train()(x)
     y.sum().backward()  # the running values were not saved: 1/√(σ² + eps) was computed from them
     assert x.grad is not None
+
+
+def test_embedding_reads_rows_and_keeps_that_of_the_padding():
+    table = nn.Embedding(4, 2, padding_idx=1, generator=mg.Generator().manual_seed(3))
+    assert table.weight[1].tolist() == [0.0, 0.0]
+    classes = mg.tensor([[0, 1], [3, 0]])
+    y = table(classes)
+    assert y.shape == (2, 2, 2) and (y == table.weight[classes]).all()
+    y.sum().backward()
+    assert table.weight.grad.tolist() == [[2.0, 2.0], [0.0, 0.0], [0.0, 0.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda: nn.Embedding(4, 2)(mg.tensor([4])), IndexError, "got 4 to 4; expected 0 to 3"),
+        (lambda: nn.Embedding(4, 2)(mg.tensor([-1])), IndexError, "got -1 to -1; expected 0 to 3"),
+        (lambda: nn.Embedding(4, 2)(mg.tensor([1.0])), DTypeError, "float32; expected integers"),
+        (lambda: nn.Embedding(4, 2, 4), ArgumentError, "padding_idx: got 4; expected one of 4"),
+    ],
+)
+def test_embedding_refuses_what_is_no_row(call, error, message):
+    with pytest.raises(error, match=f"mbedding: .*{message}"):
+        call()

@@ -32,6 +32,17 @@ PYTORCH = {
         [[0.8, -4.2, 5.2], [-2.6, 1.6, -6.4]]),
     "l1": (lambda x, t: F.l1_loss(x, t(T)), 1.733333333333,
         [[1 / 6, -1 / 6, 1 / 6], [-1 / 6, 1 / 6, -1 / 6]]),
+    "smooth l1": (lambda x, t: F.smooth_l1_loss(x, t(T), beta=0.5), 1.485,
+        [[0.1333333333333, -1 / 6, 1 / 6], [-1 / 6, 1 / 6, -1 / 6]]),
+    "huber": (lambda x, t: F.huber_loss(x, t(T), reduction="sum", delta=1.5), 9.72,
+        [[0.4, -1.5, 1.5], [-1.3, 0.8, -1.5]]),
+    "kl": (lambda x, t: F.kl_div(x, t(T)), 0.1564547121836,
+        [[-0.01666666666667, -0.15, -0.06666666666667],
+         [-0.1666666666667, 0.0, -0.1166666666667]]),
+    "kl of logarithms, batchmean": (
+        lambda x, t: F.kl_div(x, t(T), reduction="batchmean", log_target=True), 5.011064496617,
+        [[-0.5525854590378, -1.229801555578, -0.7459123488206],
+         [-1.35914091423, -0.5, -1.006876353735]]),
     "bce logits": (lambda x, t: F.binary_cross_entropy_with_logits(x, t(T)), 1.328382074633,
         [[0.08707655520031, -0.1114207972498, 0.09209568780374],
          [-0.09574041946861, 0.1149957468546, -0.1040236366631]]),
@@ -100,6 +111,9 @@ PAIRS = {
         F.binary_cross_entropy_with_logits_composed,
     ),
     "l1": (F.l1_loss,),
+    "smooth l1": (F.smooth_l1_loss,),
+    "huber": (F.huber_loss,),
+    "kl": (F.kl_div,),
     "bce": (F.binary_cross_entropy,),
 }
 by_reduction = pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
@@ -119,6 +133,14 @@ def test_derivatives_in_input_and_target_match_differences(name, reduction):
     x, t = pair(name)
     fn = lambda x, t: PAIRS[name][0](x, t, reduction=reduction)
     check_grads(fn, x, t, order=2, expect_zero=name == "l1")
+
+
+@pytest.mark.parametrize("loss", [F.smooth_l1_loss, F.huber_loss], ids=lambda f: f.__name__)
+def test_where_they_meet_a_smooth_loss_is_a_parabola(loss):
+    """Its second derivative is 1 there, though that of |x - t|² written as such would be 0."""
+    x = mg.ones(3, dtype=mg.float64, requires_grad=True)
+    (g,) = grad(loss(x, mg.ones(3, dtype=mg.float64), reduction="sum"), x, create_graph=True)
+    assert g.tolist() == [0.0] * 3 and grad(g.sum(), x)[0].tolist() == [1.0] * 3
 
 
 def test_weights_have_derivatives_too():
@@ -243,6 +265,12 @@ def test_single_numbers_and_classes_of_any_integer_type():
 x23 = mg.ones(2, 3) * 0.5
 two = mg.tensor([0, 2])
 REFUSED = {
+    "beta": (lambda: F.smooth_l1_loss(x23, x23, beta=-1.0), ArgumentError,
+             "smooth_l1_loss: beta: got -1.0; expected at least 0"),
+    "delta": (lambda: F.huber_loss(x23, x23, delta=0.0), ArgumentError,
+              "huber_loss: delta: got 0.0; expected a positive number"),
+    "batchmean": (lambda: F.mse_loss(x23, x23, reduction="batchmean"), ArgumentError,
+                  "reduction: got 'batchmean'"),
     "reduction": (
         lambda: F.mse_loss(x23, x23, reduction="avg"), ArgumentError,
         "mse_loss: reduction: got 'avg'; expected 'mean', 'sum' or 'none'",
@@ -315,7 +343,10 @@ def test_bad_input_is_refused(call, error, message):
         call()
 
 
-PAIRED = F.mse_loss, F.l1_loss, F.binary_cross_entropy, F.binary_cross_entropy_with_logits
+PAIRED = (
+    F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss, F.kl_div, F.binary_cross_entropy,
+    F.binary_cross_entropy_with_logits,
+)  # fmt: skip
 by_loss = pytest.mark.parametrize("loss", [*PAIRED, F.cross_entropy], ids=lambda f: f.__name__)
 
 
