@@ -86,7 +86,8 @@ class DataLoader:
 
     A batch has the form of an item, with a leading axis. From a `TensorDataset` in order it is a
     slice of the tensors, without a copy. The last batch may be shorter, or is dropped if
-    `drop_last`. The order is drawn from `generator`, or from the default one.
+    `drop_last`. The order is drawn from `generator`, or from the default one. `num_workers` and
+    `pin_memory` are accepted for PyTorch's sake: batches are made here, one after the other.
 
     >>> loader = DataLoader(TensorDataset(tensor([1.0, 2.0, 3.0])), batch_size=2)
     >>> [x for (x,) in loader]
@@ -96,6 +97,7 @@ class DataLoader:
     def __init__(
         self, dataset: Dataset, batch_size: int = 1, shuffle: bool = False,
         *, drop_last: bool = False, generator: Generator | None = None,
+        num_workers: int = 0, pin_memory: bool = False,
     ) -> None:  # fmt: skip
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ArgumentError(f"DataLoader: batch_size: got {batch_size!r}; expected at least 1")

@@ -87,6 +87,11 @@ def test_bytes_stay_bytes_and_in_their_file_until_a_batch_is_asked_for(tmp_path)
             np.testing.assert_array_equal(x.numpy(), pixels[rows.numpy()] / np.float32(255))
 
 
+def test_workers_and_pinned_memory_are_taken_for_what_they_are():
+    loader = DataLoader(numbers(3), 2, num_workers=4, pin_memory=True)
+    assert [len(x) for x, *_ in loader] == [2, 1]
+
+
 @pytest.mark.parametrize(
     "make, error, message",
     [
