@@ -8,8 +8,10 @@ from minigrad.backend import Device, Generator, manual_seed
 from minigrad.backend import device_named as device
 from minigrad.creation import (
     arange,
+    as_tensor,
     empty,
     eye,
+    from_numpy,
     full,
     full_like,
     linspace,
@@ -35,8 +37,21 @@ from minigrad.engine import (
     set_grad_enabled,
 )
 from minigrad.nonfinite import anomaly
-from minigrad.ops.arithmetic import maximum, minimum, where
+from minigrad.ops.arithmetic import (
+    add,
+    divide,
+    floor_divide,
+    masked_fill,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    remainder,
+    subtract,
+    where,
+)
 from minigrad.ops.conv.primitives import crosscheck, lowering
+from minigrad.ops.decomposition import tril, triu
 from minigrad.ops.elementwise import (
     abs,
     clamp,
@@ -50,6 +65,7 @@ from minigrad.ops.elementwise import (
     log1p,
     reciprocal,
     relu,
+    round,
     sigmoid,
     sign,
     sin,
@@ -59,6 +75,8 @@ from minigrad.ops.elementwise import (
 )
 from minigrad.ops.elementwise import power as pow
 from minigrad.ops.linear import matmul
+from minigrad.ops.linear import matmul as bmm
+from minigrad.ops.linear import matmul as mm
 from minigrad.ops.reduction import (
     all,
     amax,
@@ -79,7 +97,7 @@ from minigrad.ops.reduction import (
     var,
 )
 from minigrad.ops.sampling import reparameterize
-from minigrad.ops.shape import cat, chunk, flip, split, stack
+from minigrad.ops.shape import cat, chunk, clone, flip, gather, split, stack, unbind
 from minigrad.serialization import load, save
 from minigrad.tensor import Tensor, float32, float64, int32, int64, uint8
 from minigrad.tensor import bool_ as bool
@@ -88,5 +106,7 @@ flatten, reshape, squeeze, unsqueeze = (
     Tensor.flatten, Tensor.reshape, Tensor.squeeze, Tensor.unsqueeze,
 )  # fmt: skip
 permute, transpose = Tensor.permute, Tensor.transpose
+sub, mul, div, neg = subtract, multiply, divide, negative
+float, double, int, long = float32, float64, int32, int64
 
 __version__ = "0.1.0"

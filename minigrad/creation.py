@@ -47,6 +47,26 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     return Tensor(to_device(source, device or device_of(source)), requires_grad)
 
 
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """`tensor` without a copy where none is needed: a tensor itself, a NumPy array's memory."""
+    if isinstance(data, np.ndarray) and data.dtype.kind in "bifu":
+        data = Tensor(data)
+    if isinstance(data, Tensor):
+        return data.to(dtype=dtype, device=device)
+    return tensor(data, dtype, device)
+
+
+def from_numpy(ndarray: np.ndarray) -> Tensor:
+    """A tensor in the memory of the array: what is written to one is read from the other.
+
+    Raises DTypeError for anything but a NumPy array of numbers.
+    """
+    if not isinstance(ndarray, np.ndarray) or ndarray.dtype.kind not in "bifu":
+        kind = getattr(ndarray, "dtype", type(ndarray).__name__)
+        raise DTypeError(f"from_numpy: got {kind}; expected a NumPy array of numbers")
+    return Tensor(ndarray)
+
+
 def _filled(array: np.ndarray, device: Any, requires_grad: bool) -> Tensor:
     return Tensor(to_device(array, device or CPU), requires_grad)
 

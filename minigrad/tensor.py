@@ -5,6 +5,7 @@ signature of its own (`x.reshape(2, 3)`), leaves the graph (`item`), or writes i
 """
 
 import builtins
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from minigrad import backend
 from minigrad.backend import CPU, Array, Device, Generator, device_of, to_device
 from minigrad.engine import Primitive, Variable, is_grad_enabled, mark_edited
 from minigrad.errors import ArgumentError, DTypeError, GraphError, ShapeError
-from minigrad.ops import arithmetic, elementwise, linear, reduction, sampling
+from minigrad.ops import arithmetic, decomposition, elementwise, linear, reduction, sampling
 from minigrad.ops import shape as shaping
 
 float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -29,6 +30,12 @@ def _operator(op: Primitive) -> Callable:
 
 def _reflected(op: Primitive) -> Callable:
     return lambda self, other: op(other, self)
+
+
+def _comparison(op: Primitive) -> Callable:
+    """Python decides about what is neither tensor nor number: None equals no tensor."""
+    numbers = Variable, np.ndarray, np.generic, int, builtins.float
+    return lambda self, other: op(self, other) if isinstance(other, numbers) else NotImplemented
 
 
 class Tensor(Variable):
@@ -65,6 +72,11 @@ class Tensor(Variable):
     def device(self) -> Device:
         """Where the array lives."""
         return device_of(self.array)
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the array lives on a CUDA device."""
+        return self.device != CPU
 
     @property
     def data(self) -> "Tensor":
@@ -109,6 +121,8 @@ class Tensor(Variable):
             floatmode="maxprec" if whole else "fixed",
         )  # fmt: skip
         notes = [text]
+        if not self.numel() and self.shape != (0,):
+            notes.append(f"size={self.shape}")
         if self.dtype not in (float32, int64, bool_):
             notes.append(f"dtype={self.dtype}")
         if self.device != CPU:
@@ -243,15 +257,19 @@ class Tensor(Variable):
     __mul__, __rmul__ = _operator(arithmetic.multiply), _reflected(arithmetic.multiply)
     __truediv__, __rtruediv__ = _operator(arithmetic.divide), _reflected(arithmetic.divide)
     __pow__, __rpow__ = _operator(elementwise.power), _reflected(elementwise.power)
-    __matmul__ = matmul = linear.matmul
+    __floordiv__ = _operator(arithmetic.floor_divide)
+    __rfloordiv__ = _reflected(arithmetic.floor_divide)
+    __mod__, __rmod__ = _operator(arithmetic.remainder), _reflected(arithmetic.remainder)
+    __matmul__ = matmul = mm = bmm = linear.matmul
     __neg__, __abs__ = arithmetic.negative, elementwise.abs
-    __eq__, __ne__ = _operator(arithmetic.equal), _operator(arithmetic.not_equal)
+    __eq__, __ne__ = _comparison(arithmetic.equal), _comparison(arithmetic.not_equal)
     __gt__, __ge__ = _operator(arithmetic.greater), _operator(arithmetic.greater_equal)
     __lt__, __le__ = _operator(arithmetic.less), _operator(arithmetic.less_equal)
 
     add, sub, mul, div = arithmetic.add, arithmetic.subtract, arithmetic.multiply, arithmetic.divide
+    masked_fill = arithmetic.masked_fill
     neg, pow, abs = arithmetic.negative, elementwise.power, elementwise.abs
-    eq, ne, gt, ge = __eq__, __ne__, __gt__, __ge__
+    eq, ne, gt, ge = arithmetic.equal, arithmetic.not_equal, __gt__, __ge__
     lt, le = __lt__, __le__
     maximum, minimum = arithmetic.maximum, arithmetic.minimum
 
@@ -260,6 +278,7 @@ class Tensor(Variable):
     sign, sin, cos, erf = elementwise.sign, elementwise.sin, elementwise.cos, elementwise.erf
     tanh, sigmoid, relu = elementwise.tanh, elementwise.sigmoid, elementwise.relu
     clamp, isfinite, isnan = elementwise.clamp, elementwise.isfinite, elementwise.isnan
+    round = elementwise.round
 
     sum, mean, var, std = reduction.sum, reduction.mean, reduction.var, reduction.std
     amax, amin, max, min = reduction.amax, reduction.amin, reduction.max, reduction.min
@@ -267,7 +286,8 @@ class Tensor(Variable):
     logsumexp, softmax = reduction.logsumexp, reduction.softmax
     log_softmax, norm, cumsum = reduction.log_softmax, reduction.norm, reduction.cumsum
 
-    clone, split, chunk = shaping.clone, shaping.split, shaping.chunk
+    tril, triu, gather = decomposition.tril, decomposition.triu, shaping.gather
+    clone, split, chunk, unbind = shaping.clone, shaping.split, shaping.chunk, shaping.unbind
 
     def where(self, condition: "Tensor", other: Any) -> "Tensor":
         """self where the condition holds, other elsewhere."""
@@ -353,6 +373,16 @@ class Tensor(Variable):
         if shaping.broadcast_shape("expand", self.shape, new) != new:
             raise ShapeError(f"expand: got shape {self.shape} to {new}; expected axes of size 1")
         return shaping.broadcast_to(self, shape=new)
+
+    def repeat(self, *sizes: Any) -> "Tensor":
+        """sizes[i] copies along axis i, the last axes being those of the tensor."""
+        sizes = _sizes(sizes)
+        old = (1,) * (len(sizes) - self.ndim) + self.shape
+        if len(sizes) < self.ndim:
+            raise ShapeError(f"repeat: got {sizes} for shape {self.shape}; expected one per axis")
+        apart = self.reshape(*(size for n in old for size in (1, n)))
+        pairs = list(zip(sizes, old, strict=True))
+        return apart.expand(*itertools.chain(*pairs)).reshape(*(k * n for k, n in pairs))
 
     def expand_as(self, other: "Tensor") -> "Tensor":
         """Expanded to the shape of another tensor."""

@@ -146,6 +146,30 @@ divide_or_zero.vjp(
 )
 
 
+@Binary
+def floor_divide(a, b):
+    """y = ⌊a / b⌋; no derivative"""
+    _refuse_zero("floor_divide", a, b)
+    return a // b
+
+
+@Binary
+def remainder(a, b):
+    """y = a - b ⌊a / b⌋, which has the sign of b; where a / b is whole it jumps, by b"""
+    _refuse_zero("remainder", a, b)
+    return a % b
+
+
+def _refuse_zero(op, a, b):
+    """Integers have no ∞ to answer a division by 0 with."""
+    floats = "f" in (np.dtype(getattr(x, "dtype", type(x))).kind for x in (a, b))
+    if not floats and not array_module(b).all(b):
+        raise ZeroDivisionError(f"{op}: got a divisor of 0; expected other integers. Use .float()")
+
+
+remainder.vjp(lambda g, y, a, b: g, lambda g, y, a, b: -g * floor_divide(a, b))
+
+
 # ---------------------------------------------------------------- comparison
 
 
@@ -224,6 +248,13 @@ def where(condition: Variable, a: Any, b: Any) -> Variable:
         broadcast_to(x, shape=shape) if isinstance(x, Variable) and x.array.shape != shape else x
         for x in parts
     ))  # fmt: skip
+
+
+def masked_fill(input: Variable, mask: Variable, value: Any) -> Variable:
+    """y = the number `value`, in the type of x, where the mask holds, and x elsewhere."""
+    if isinstance(value, float) and input.array.dtype.kind != "f":
+        value = int(value)
+    return where(mask, value, input)
 
 
 @primitive

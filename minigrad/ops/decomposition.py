@@ -23,8 +23,8 @@ import numpy as np
 from minigrad.backend import Array, array_module
 from minigrad.engine import Variable, primitive
 from minigrad.errors import ArgumentError, DTypeError, ShapeError
-from minigrad.ops.linear import Product, matmul
-from minigrad.ops.shape import broadcast_shape, broadcast_to, getitem, permute, reshape
+from minigrad.ops.linear import Product, matmul, transposed
+from minigrad.ops.shape import broadcast_shape, broadcast_to, getitem, reshape
 
 
 def _check_square(op: str, x: Array) -> None:
@@ -37,12 +37,6 @@ def _check_square(op: str, x: Array) -> None:
 def _first(wrong: Array) -> tuple[int, ...]:
     """Where the first True stands."""
     return tuple(map(int, np.unravel_index(int(wrong.argmax()), wrong.shape)))
-
-
-def transposed(x: Variable) -> Variable:
-    """xᵀ of every matrix: the last two axes exchanged."""
-    n = x.array.ndim
-    return permute(x, dims=(*range(n - 2), n - 1, n - 2))
 
 
 # ---------------------------------------------------------------- triangles and the diagonal

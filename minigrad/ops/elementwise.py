@@ -12,7 +12,7 @@ import numpy as np
 from minigrad.backend import array_module
 from minigrad.engine import Primitive, Variable, primitive
 from minigrad.errors import ArgumentError, DTypeError
-from minigrad.ops.arithmetic import Binary, equal, less_equal, where
+from minigrad.ops.arithmetic import Binary, equal, greater_equal, less_equal, where
 from minigrad.ops.shape import cast
 
 
@@ -87,9 +87,14 @@ reciprocal.vjp(lambda g, y, x: -g * (y * y))
 @Binary
 def power(a, b):
     """y = aᵇ; 0⁰ = 1"""
-    if isinstance(b, int) and b < 0 and a.dtype.kind != "f":
-        raise DTypeError(f"pow: got {a.dtype} to the power {b}; expected floats. Use .float()")
-    return a**b
+    try:
+        return a**b
+    except ValueError:  # of integers, to negative powers
+        kind = getattr(a, "dtype", type(a).__name__)
+        power = b if isinstance(b, int) else "of negative integers"
+        raise DTypeError(
+            f"pow: got {kind} to the power {power}; expected floats. Use .float()"
+        ) from None
 
 
 def _power_rule_base(g, y, a, b):
@@ -101,10 +106,10 @@ def _power_rule_base(g, y, a, b):
 
 
 def _power_rule_exponent(g, y, a, b):
-    """∂aᵇ/∂b = aᵇ ln a, and 0 where a = 0"""
+    """∂aᵇ/∂b = aᵇ ln a, and 0 where a = 0 and b ≥ 0"""
     if not isinstance(a, Variable):
         return g * y * math.log(a) if a > 0 else g * (0.0 if a == 0 else math.nan)
-    constant = equal(a, 0.0)
+    constant = equal(a, 0.0) * greater_equal(b, 0.0)
     return where(constant, 0.0, g * y * log(where(constant, 1.0, a)))
 
 
@@ -132,6 +137,12 @@ def isnan(x):
 
 
 @primitive
+def round(x):
+    """y = the whole number next to x, the even one of two; its derivative is 0 everywhere"""
+    return array_module(x).rint(x).astype(x.dtype, copy=False)
+
+
+@primitive
 def sign(x):
     """y = -1, 0 or 1; its derivative is 0 everywhere, at 0 too"""
     return array_module(x).sign(x)
@@ -155,6 +166,7 @@ def cos(x):
     return array_module(x).cos(x)
 
 
+round.vjp(lambda g, y, x: zeros_like(g))
 sign.vjp(lambda g, y, x: zeros_like(g))
 abs.vjp(lambda g, y, x: g * sign(x))
 sin.vjp(lambda g, y, x: g * cos(x))

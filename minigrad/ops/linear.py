@@ -13,8 +13,8 @@ def _no_tensors(op: str, *inputs: Any) -> DTypeError:
     return DTypeError(f"{op}: got {kinds}; expected tensors. Use minigrad.tensor(...)")
 
 
-def _transposed(x: Variable) -> Variable:
-    """The last two axes exchanged."""
+def transposed(x: Variable) -> Variable:
+    """xᵀ of every matrix: the last two axes exchanged."""
     n = x.array.ndim
     return permute(x, dims=(*range(n - 2), n - 1, n - 2))
 
@@ -39,8 +39,8 @@ def _matmul(a, b):
 
 _matmul.name = "matmul"
 _matmul.vjp(
-    lambda g, y, a, b: sum_to(_matmul(g, _transposed(b)), shape=a.shape),
-    lambda g, y, a, b: sum_to(_matmul(_transposed(a), g), shape=b.shape),
+    lambda g, y, a, b: sum_to(_matmul(g, transposed(b)), shape=a.shape),
+    lambda g, y, a, b: sum_to(_matmul(transposed(a), g), shape=b.shape),
 )
 
 
@@ -84,7 +84,7 @@ def _transposed_matmul(a, b):
 
 
 _transposed_matmul.vjp(
-    lambda g, y, a, b: _matmul(b, _transposed(g)),
+    lambda g, y, a, b: _matmul(b, transposed(g)),
     lambda g, y, a, b: _matmul(a, g),
 )
 
@@ -125,10 +125,10 @@ def linear(x: Variable, weight: Variable, bias: Variable | None = None) -> Varia
     if bias is not None and bias.array.shape != w[:1]:
         raise ShapeError(f"linear: bias: got shape {bias.array.shape}; expected {w[:1]}")
     rows = x if len(shape) == 2 else reshape(x, shape=(math.prod(shape[:-1]), w[1]))
-    y = _matmul(rows, _transposed(weight)) if bias is None else _affine(rows, weight, bias)
+    y = _matmul(rows, transposed(weight)) if bias is None else _affine(rows, weight, bias)
     return y if len(shape) == 2 else reshape(y, shape=(*shape[:-1], w[0]))
 
 
 def linear_composed(x: Variable, weight: Variable, bias: Variable) -> Variable:
     """y = x Wᵀ + b from matmul and add: what `linear` must equal, derivatives included."""
-    return matmul(x, _transposed(weight)) + bias
+    return matmul(x, transposed(weight)) + bias

@@ -11,9 +11,9 @@ import numpy as np
 from minigrad.backend import array_module
 from minigrad.engine import Variable, primitive
 from minigrad.errors import ArgumentError, DTypeError, ShapeError
-from minigrad.ops.arithmetic import divide_or_zero, equal, subtract, where
+from minigrad.ops.arithmetic import divide_or_zero, equal, maximum, minimum, subtract, where
 from minigrad.ops.elementwise import Unary, abs, exp, sign, square
-from minigrad.ops.shape import Dim, axes, flip, getitem, keep_dims, reshape, spread, sum_array
+from minigrad.ops.shape import Dim, axes, flip, gather, keep_dims, reshape, spread, sum_array
 
 
 def _terms(op: str, shape: tuple[int, ...], dim: Dim) -> int:
@@ -179,6 +179,8 @@ def argmin(x, dim=None, keepdim=False):
 
 def _position(find, op, x, dim, keepdim):
     axis = _nonempty(op, x, dim)
+    if len(axis) > 1 and dim is not None:
+        raise ArgumentError(f"{op}: dim: got {dim}; expected one axis")
     return find(x, axis=None if dim is None or not axis else axis[0], keepdims=keepdim)
 
 
@@ -200,31 +202,38 @@ amax.vjp(_extreme_rule)
 amin.vjp(_extreme_rule)
 
 
-def max(x: Variable, dim: int | None = None, keepdim: bool = False) -> Variable | Extreme:
-    """The largest entry; along `dim`, (values, indices), the gradient going to the indices."""
-    if dim is None:
-        return amax(x)
+def max(
+    x: Variable, dim: int | Variable | None = None, keepdim: bool = False
+) -> Variable | Extreme:
+    """The largest entry; along `dim`, (values, indices), the gradient going to the indices.
+
+    With a tensor in the place of `dim`, `maximum` of the two.
+    """
+    if dim is None or isinstance(dim, Variable):
+        return amax(x) if dim is None else maximum(x, dim)
     return _taken(x, argmax(x, dim=dim, keepdim=True), dim, keepdim)
 
 
-def min(x: Variable, dim: int | None = None, keepdim: bool = False) -> Variable | Extreme:
-    """The smallest entry; along `dim`, (values, indices), the gradient going to the indices."""
-    if dim is None:
-        return amin(x)
+def min(
+    x: Variable, dim: int | Variable | None = None, keepdim: bool = False
+) -> Variable | Extreme:
+    """The smallest entry; along `dim`, (values, indices), the gradient going to the indices.
+
+    With a tensor in the place of `dim`, `minimum` of the two.
+    """
+    if dim is None or isinstance(dim, Variable):
+        return amin(x) if dim is None else minimum(x, dim)
     return _taken(x, argmin(x, dim=dim, keepdim=True), dim, keepdim)
 
 
 def _taken(x: Variable, where_: Variable, dim: int, keepdim: bool) -> Extreme:
     """The entries of x at `where_` along `dim`, an index array of size 1 there."""
-    xp, shape = array_module(x.array), where_.array.shape
     if not x.array.ndim:
         return Extreme(x, where_)
-    (axis,) = axes(dim, x.array.ndim, "max")
-    index = [xp.arange(n).reshape((-1,) + (1,) * (len(shape) - i - 1)) for i, n in enumerate(shape)]
-    index[axis] = where_.array
-    values = getitem(x, index=tuple(index))
+    values = gather(x, dim, where_)
     if keepdim:
         return Extreme(values, where_)
+    axis, shape = dim % x.array.ndim, where_.array.shape
     flat = shape[:axis] + shape[axis + 1 :]
     return Extreme(reshape(values, shape=flat), reshape(where_, shape=flat))
 
@@ -234,6 +243,8 @@ def _taken(x: Variable, where_: Variable, dim: int, keepdim: bool) -> Extreme:
 
 def _shift(x, axis):
     """The largest entry, 0 where it is infinite: what can be subtracted before exp"""
+    if not x.size:
+        return x.dtype.type(0)
     xp = array_module(x)
     largest = x.max(axis, keepdims=True)
     return xp.where(xp.isfinite(largest), largest, 0).astype(x.dtype, copy=False)
@@ -241,9 +252,9 @@ def _shift(x, axis):
 
 @Unary
 def logsumexp(x, *, dim, keepdim=False):
-    """y = ln Σ eˣ = m + ln Σ eˣ⁻ᵐ with m = max x; -∞ if all are -∞, with gradient 0"""
+    """y = ln Σ eˣ = m + ln Σ eˣ⁻ᵐ with m = max x; -∞ if all are -∞, or there is none: gradient 0"""
     xp = array_module(x)
-    axis = _nonempty("logsumexp", x, dim)
+    axis = axes(dim, x.ndim, "logsumexp")
     m = _shift(x, axis)
     total = sum_array(xp.exp(x - m), axis, keepdims=True)
     y = xp.where(total == 0, -xp.inf, m + xp.log(xp.where(total == 0, 1, total)))
@@ -253,7 +264,7 @@ def logsumexp(x, *, dim, keepdim=False):
 @Unary
 def softmax(x, *, dim):
     """y = eˣ / Σ eˣ, from eˣ⁻ᵐ with m = max x"""
-    axis = _nonempty("softmax", x, dim)
+    axis = axes(dim, x.ndim, "softmax")
     y = array_module(x).exp(x - _shift(x, axis))
     y /= sum_array(y, axis, keepdims=True)
     return y
@@ -263,9 +274,10 @@ def softmax(x, *, dim):
 def log_softmax(x, *, dim):
     """y = x - ln Σ eˣ"""
     xp = array_module(x)
-    axis = _nonempty("log_softmax", x, dim)
+    axis = axes(dim, x.ndim, "log_softmax")
     y = x - _shift(x, axis)
-    y -= xp.log(sum_array(xp.exp(y), axis, keepdims=True))
+    if y.size:
+        y -= xp.log(sum_array(xp.exp(y), axis, keepdims=True))
     return y
 
 

@@ -187,8 +187,9 @@ def result_type(*arrays: Array) -> np.dtype:
     Floats outrank integers, and these booleans; among equals 0-d arrays do not count beside others.
     """
     ranks = [{"b": 0, "u": 1, "i": 1, "f": 2}[x.dtype.kind] for x in arrays]
-    highest = [x for x, rank in zip(arrays, ranks, strict=True) if rank == max(ranks)]
-    return np.result_type(*(x.dtype for x in [x for x in highest if x.ndim] or highest))
+    top = max(ranks)
+    highest = [x for x, rank in zip(arrays, ranks, strict=True) if rank == top]
+    return np.result_type(*{x.dtype for x in [x for x in highest if x.ndim] or highest})
 
 
 @primitive
@@ -282,6 +283,41 @@ getitem.vjp(lambda g, y, x, index: scatter_add(g, index=index, shape=x.shape))
 scatter_add.vjp(lambda g, y, x, index, shape: getitem(g, index=index))
 
 
+def gather(input: Variable, dim: int, index: Variable) -> Variable:
+    """y[i, j, …] = x[i, index[i, j, …], …] if `dim` is 1: the index names entries along `dim`.
+
+    Raises ShapeError unless the index has as many axes as x, and along the others at most as many
+    entries, IndexError if it names an entry that is not there.
+    """
+    places, shape = index.array, input.array.shape
+    if places.dtype.kind not in "iu":
+        raise DTypeError(f"gather: index: got {places.dtype}; expected integers")
+    (axis,) = axes((dim,), len(shape), "gather") or (0,)
+    xp, sizes = array_module(places), places.shape
+    rest = [k <= n for i, (k, n) in enumerate(zip(sizes, shape, strict=False)) if i != axis]
+    if len(sizes) != len(shape) or not min(rest, default=True):
+        raise ShapeError(
+            f"gather: index: got shape {sizes}; expected as many axes as x {shape}, and no more "
+            f"entries except at dim {axis}"
+        )
+    if places.size and not 0 <= places.min() <= places.max() < shape[axis]:
+        raise IndexError(
+            f"gather: index: got {places.min()} to {places.max()}; expected 0 to {shape[axis] - 1}"
+        )
+    parts = [xp.arange(n).reshape(-1, *[1] * (len(sizes) - i - 1)) for i, n in enumerate(sizes)]
+    parts[axis] = places
+    return getitem(input, index=tuple(parts))
+
+
+def unbind(input: Variable, dim: int = 0) -> tuple[Variable, ...]:
+    """Views of x at 0, 1, … along `dim`, which they no longer have."""
+    if not input.array.ndim:
+        raise IndexError("unbind: got a 0-d tensor; expected an axis to take apart")
+    (axis,) = axes((dim,), input.array.ndim, "unbind")
+    before = (slice(None),) * axis
+    return tuple(getitem(input, index=(*before, i)) for i in range(input.array.shape[axis]))
+
+
 def split(x: Variable, split_size: int | Sequence[int], dim: int = 0) -> tuple[Variable, ...]:
     """Views of x along `dim`, each `split_size` long (the last may be shorter) or as listed."""
     (axis,) = axes(dim, x.array.ndim, "split")
@@ -324,6 +360,9 @@ _join.name = "cat"
 _join.vjp_for_each(_part)
 
 
+FEW = 64  # tensors that are joined at once: a rule is called with all inputs of its operation
+
+
 def cat(tensors: Sequence[Variable], dim: int = 0) -> Variable:
     """The tensors one after the other along `dim`; their other sizes must agree."""
     tensors = list(tensors)
@@ -338,6 +377,8 @@ def cat(tensors: Sequence[Variable], dim: int = 0) -> Variable:
         )
     dtype = result_type(*(x.array for x in tensors))
     tensors = [x if x.array.dtype == dtype else cast(x, dtype=dtype) for x in tensors]
+    if len(tensors) > FEW:
+        return cat([cat(tensors[i : i + FEW], dim) for i in range(0, len(tensors), FEW)], dim)
     bounds = tuple(itertools.accumulate((shape[dim] for shape in shapes), initial=0))
     return _join(*tensors, dim=dim, bounds=bounds)
 

@@ -12,7 +12,8 @@ from minigrad.tensor import Tensor
 
 
 def _logsumexp(x, axis, keepdims=False):
-    return np.log(np.exp(x).sum(axis, keepdims=keepdims))
+    with np.errstate(divide="ignore"):  # of nothing it is -∞
+        return np.log(np.exp(x).sum(axis, keepdims=keepdims))
 
 
 def _cells(x):
@@ -27,11 +28,14 @@ def _scattered(x):
     return y
 
 
+_places = np.array([[1, 1], [0, 3], [2, 1]])
 _index = np.array([[1], [1], [0]]), np.array([0, 2, 2])
 
 SHAPES = [
     Row("broadcast_to", lambda x: x.expand(2, 3, 4), ((3, 1),),
         lambda x: x * np.ones((2, 3, 4)), linear=True, order=3),
+    Row("broadcast_to, repeat", lambda x: x.repeat(2, 1, 3), ((3, 2),),
+        lambda x: np.tile(x, (2, 1, 3)), linear=True),
     Row("sum_to", lambda x: shape.sum_to(x, shape=(3, 1)), ((2, 3, 4),),
         lambda x: x.sum((0, 2))[:, None], linear=True),
     Row("reshape", lambda x: x.reshape(4, -1), ((2, 3, 2),),
@@ -47,6 +51,10 @@ SHAPES = [
     Row("getitem, repeated", lambda x: x[_index], ((2, 4),), _cells, linear=True),
     Row("getitem, mask", lambda x: x[tensor(MASK)], ((3, 4),), lambda x: x[MASK], linear=True),
     Row("getitem, one entry", lambda x: x[1, -1], ((2, 4),), lambda x: x[1, 3], linear=True),
+    Row("getitem, gather", lambda x: x.gather(1, tensor(_places)), ((3, 4),),
+        lambda x: np.take_along_axis(x, _places, 1), linear=True),
+    Row("getitem, unbind", lambda x: x.unbind(1)[-1] - x.unbind(1)[0], ((3, 2, 4),),
+        lambda x: x[:, 1] - x[:, 0], linear=True),
     Row("scatter_add", lambda x: shape.scatter_add(x, index=np.array([2, 0, 2]), shape=(3, 4)),
         ((3, 4),), _scattered, linear=True, never_empty="its index names three entries"),
     Row("split", lambda x: shape.cat(x.split((1, 3), 1)[::-1], 1), ((2, 4),),
