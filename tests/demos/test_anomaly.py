@@ -11,7 +11,7 @@ import minigrad
 from demos.anomaly import SCORES, auc, costs, roc, standard_error
 from models.evaluation import elbo_parts
 from models.vae import DenseVAE
-from tests.demos.running import assert_one_line, run_demo
+from tests.demos.running import asked, assert_one_line, run_demo
 
 demo = partial(run_demo, "anomaly", "--quick")
 
@@ -87,5 +87,5 @@ def test_costs_are_those_of_the_elbo():
     ],
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
-    done = demo(*arguments, "--out", tmp_path)
+    done = asked("anomaly", "--quick", *arguments, "--out", tmp_path)
     assert_one_line(done, message)

@@ -12,7 +12,7 @@ from demos.autoencoder_zoo_pictures import LENGTHS, answers, enlarged
 from minigrad import nn
 from models.autoencoder import Autoencoder
 from models.regularized import ContractiveAutoencoder
-from tests.demos.running import run_demo
+from tests.demos.running import asked, run_demo
 
 PICTURES = {
     "reconstructions.png", "codes.png", "filters.png", "bound.png", "copying.png", "by_heart.png",
@@ -134,8 +134,8 @@ def test_enlarging_repeats_pixels():
 
 
 def test_what_goes_wrong_is_one_line():
-    done = demo("--epochs", 0)
+    done = asked("autoencoder_zoo", "--epochs", 0)
     assert (done.returncode, done.stderr) == (1, "error: --epochs: got 0; expected at least 1\n")
-    done = demo("-k", 300)
+    done = asked("autoencoder_zoo", "-k", 300)
     message = "error: -k: got 300; expected from 1 to 256, the code's size\n"
     assert (done.returncode, done.stderr) == (1, message)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from demos.cave import HANDLE, ODD, ORDINARY, apart, jug, read, shadows, winding
-from tests.demos.running import run_demo
+from tests.demos.running import asked, run_demo
 
 ANGLES = np.arange(5.0, 360, 10)
 
@@ -109,6 +109,6 @@ def test_loop_is_counted_and_a_way_there_and_back_is_not():
     ],
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
-    done = demo("--quick", "--out", tmp_path, *arguments)
+    done = asked("cave", "--quick", "--out", tmp_path, *arguments)
     assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("error: ")
     assert message in done.stderr and not list(tmp_path.rglob("*.png"))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from demos.compression import Quantiser, best, frontier, jpeg, scan_bytes, way
-from tests.demos.running import run_demo
+from tests.demos.running import asked, run_demo
 
 demo = partial(run_demo, "compression", "--quick")
 
@@ -110,6 +110,6 @@ def test_best_and_frontier():
     [(("--epochs", "0"), "--epochs: got 0; expected at least 1"), (("--device", "tpu"), "'tpu'")],
 )
 def test_refuses(tmp_path, arguments, message):
-    done = demo(*arguments, "--out", tmp_path)
+    done = asked("compression", "--quick", *arguments, "--out", tmp_path)
     assert done.returncode == 1 and done.stderr.startswith("error: ") and message in done.stderr
     assert len(done.stderr.splitlines()) == 1 and not (tmp_path / "compression").exists()

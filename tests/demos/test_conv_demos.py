@@ -43,7 +43,7 @@ from demos.image_filters import (
 )
 from minigrad.ops.conv import im2col
 from minigrad.ops.conv.primitives import LOWERINGS
-from tests.demos.running import printed, run_demo
+from tests.demos.running import asked, printed
 
 NAMED = {case.name: case for case in CASES}
 
@@ -392,7 +392,7 @@ def test_filters_refuse(monkeypatch, files, arguments, message):
 
 
 def test_refusal_is_one_line_and_status_1():
-    done = run_demo("image_filters", "--image", "/nowhere/at/all.jpg")
+    done = asked("image_filters", "--image", "/nowhere/at/all.jpg")
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr == (
         "error: --image: got /nowhere/at/all.jpg; expected a file. Name any picture: --image FILE\n"

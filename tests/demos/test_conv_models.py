@@ -19,7 +19,7 @@ from demos.pictures import Panel, draw_panels, mosaic
 from minigrad import nn
 from minigrad.autograd import grad
 from minigrad.errors import ArgumentError
-from tests.demos.running import assert_one_line, python
+from tests.demos.running import asked, assert_one_line, python
 
 # ---------------------------------------------------------------- back to the pixels
 
@@ -265,5 +265,5 @@ def test_feature_visualisation_draws(tmp_path):
     ],
 )
 def test_what_goes_wrong_is_one_line(tmp_path, demo, arguments, message):
-    done = python("-m", f"demos.{demo}", "--quick", "--out", tmp_path, *arguments)
+    done = asked(demo, "--quick", "--out", tmp_path, *arguments)
     assert_one_line(done, message)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from demos.__main__ import demos
 from demos.common import table
-from tests.demos.running import assert_one_line, python
+from tests.demos.running import asked, assert_one_line, python
 
 NAMES = [demo.name for demo in demos()]
 
@@ -19,7 +19,7 @@ def test_the_list_names_every_demo():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_help_says_what_to_see(name):
-    done = python("-m", f"demos.{name}", "--help")
+    done = asked(name, "--help")
     assert done.returncode == 0 and "--quick" in done.stdout
 
 
@@ -64,7 +64,7 @@ def test_autoencoder_takes_up_where_it_was(tmp_path):
     ],
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
-    done = python("-m", "demos.autoencoder", "--quick", "--out", tmp_path, *arguments)
+    done = asked("autoencoder", "--quick", "--out", tmp_path, *arguments)
     assert_one_line(done, message)
 
 

@@ -11,7 +11,7 @@ import minigrad
 from demos.denoising import NAMES, restored_psnr, spoilt
 from minigrad import nn
 from models.corruption import CORRUPTIONS
-from tests.demos.running import run_demo
+from tests.demos.running import asked, run_demo
 
 ARGS = SimpleNamespace(sigma=0.3, share=0.4, seed=0)
 
@@ -93,5 +93,5 @@ def test_the_first_row_is_no_model_and_the_others_are_the_models(images):
     ],
 )
 def test_what_goes_wrong_is_one_line(flags, message):
-    done = demo(*flags)
+    done = asked("denoising", *flags)
     assert (done.returncode, done.stderr) == (1, f"error: {message}\n")

@@ -22,7 +22,7 @@ from demos.linear_gaussian import (
 )
 from minigrad import tensor
 from minigrad.distributions import MultivariateNormal, kl_divergence
-from tests.demos.running import printed, run_demo
+from tests.demos.running import asked, printed
 
 
 @pytest.fixture(scope="module")
@@ -177,5 +177,5 @@ def test_more_draws_tighten_the_bound(shown):
 
 
 def test_what_goes_wrong_is_one_line():
-    done = run_demo("elbo", "--steps", "3")
+    done = asked("elbo", "--steps", "3")
     assert (done.returncode, done.stderr) == (1, "error: --steps: got 3; expected at least 10\n")

@@ -13,7 +13,7 @@ from demos.few_labels import WAYS, Ways, accuracy, learn, some_of_each
 from minigrad import nn
 from minigrad.errors import ArgumentError
 from models.vae import DenseVAE
-from tests.demos.running import assert_one_line, run_demo
+from tests.demos.running import asked, assert_one_line, run_demo
 
 demo = partial(run_demo, "few_labels", "--quick")
 
@@ -107,5 +107,5 @@ def test_accuracy_counts():
     ],
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
-    done = demo(*arguments, "--out", tmp_path)
+    done = asked("few_labels", "--quick", *arguments, "--out", tmp_path)
     assert_one_line(done, message)

@@ -10,7 +10,7 @@ from demos import gaussian
 from demos.gaussian_pictures import numbers
 from minigrad import tensor
 from minigrad.distributions import Normal, kl_divergence
-from tests.demos.running import printed, run_demo
+from tests.demos.running import asked, printed
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +93,6 @@ def test_covariance_is_around_the_mean_that_is_known():
 
 @pytest.mark.parametrize("flag, least", [("--draws", 1000), ("--seed", 0)])
 def test_what_goes_wrong_is_one_line(flag, least):
-    done = run_demo("gaussian", flag, "-1")
+    done = asked("gaussian", flag, "-1")
     assert done.returncode == 1
     assert done.stderr == f"error: {flag}: got -1; expected at least {least}\n"

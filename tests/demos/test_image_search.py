@@ -12,7 +12,7 @@ from demos.common import Images
 from demos.image_search import HITS, Components, by_kind, nearest, search
 from demos.image_search_pictures import tinted
 from demos.vae_numbers import flat
-from tests.demos.running import assert_one_line, run_demo
+from tests.demos.running import asked, assert_one_line, run_demo
 
 demo = partial(run_demo, "image_search", "--quick")
 
@@ -115,5 +115,5 @@ def test_wrong_hits_are_red():
     ],
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
-    done = demo(*arguments, "--out", tmp_path)
+    done = asked("image_search", "--quick", *arguments, "--out", tmp_path)
     assert_one_line(done, message)

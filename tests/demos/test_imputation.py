@@ -20,7 +20,7 @@ from demos.imputation import (
     right_kind,
 )
 from models.autoencoder import Autoencoder
-from tests.demos.running import assert_one_line, run_demo
+from tests.demos.running import asked, assert_one_line, run_demo
 
 demo = partial(run_demo, "imputation", "--quick")
 
@@ -130,5 +130,5 @@ def test_denoising_is_asked_for_the_whole_of_half_an_image():
     ],
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
-    done = demo(*arguments, "--out", tmp_path)
+    done = asked("imputation", "--quick", *arguments, "--out", tmp_path)
     assert_one_line(done, message)

@@ -18,7 +18,7 @@ from demos.manifold import (
     spiral_tangent,
     swiss_roll,
 )
-from tests.demos.running import run_demo
+from tests.demos.running import asked, run_demo
 
 demo = partial(run_demo, "manifold", "--quick")
 
@@ -91,6 +91,6 @@ def test_order_kept_sees_direction_and_disorder():
     ],
 )
 def test_refuses(tmp_path, arguments, message):
-    done = demo(*arguments, "--out", tmp_path)
+    done = asked("manifold", "--quick", *arguments, "--out", tmp_path)
     assert done.returncode == 1 and done.stderr.startswith("error: ") and message in done.stderr
     assert len(done.stderr.splitlines()) == 1 and not (tmp_path / "manifold").exists()

@@ -13,7 +13,7 @@ from demos import molecules
 from demos.molecule_grammar import LENGTH, SYMBOLS, State, can_end, follow, legal, valid
 from minigrad import tensor
 from minigrad.gradcheck import check_grads
-from tests.demos.running import run_demo
+from tests.demos.running import asked, run_demo
 
 SOURCES = (
     "training strings", "any symbols", "right letters at each place", "VAE, each place drawn",
@@ -84,7 +84,7 @@ def test_picture_is_drawn(quick):
     ],
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
-    done = demo("--quick", "--out", tmp_path, *arguments)
+    done = asked("molecules", "--quick", "--out", tmp_path, *arguments)
     assert (done.returncode, done.stderr) == (1, f"error: {message}\n")
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 import minigrad
 from demos.pca import PCA, Linear, principal_angles
-from tests.demos.running import run_demo
+from tests.demos.running import asked, run_demo
 
 PICTURES = "directions.png", "angles.png", "two_codes.png", "reconstructions.png", "quality.png"
 
@@ -100,6 +100,6 @@ def test_principal_angles_of_planes_turned_by_known_angles():
     ],
 )
 def test_refuses(tmp_path, arguments, message):
-    done = demo(*arguments, "--out", tmp_path)
+    done = asked("pca", "--quick", *arguments, "--out", tmp_path)
     assert done.returncode == 1 and done.stderr.startswith("error: ") and message in done.stderr
     assert len(done.stderr.splitlines()) == 1 and not (tmp_path / "pca").exists()

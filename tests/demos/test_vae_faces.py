@@ -14,7 +14,7 @@ from demos.vae_faces import DECK, HEADS, KINDS, PIXELS, STILL, calm, heads
 from minigrad.data import DataLoader, ImageDataset
 from minigrad.data.faces import FACTORS, faces_from
 from models.likelihoods import Gaussian
-from tests.demos.running import assert_one_line, python
+from tests.demos.running import asked, assert_one_line, python
 
 # ---------------------------------------------------------------- the faces
 
@@ -205,5 +205,5 @@ def test_a_folder_of_pictures(tmp_path, monkeypatch):
     ],
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
-    done = python("-m", "demos.vae_faces", "--quick", "--out", tmp_path, *arguments)
+    done = asked("vae_faces", "--quick", "--out", tmp_path, *arguments)
     assert_one_line(done, message)

@@ -11,7 +11,7 @@ import minigrad
 from demos.short_trainings import RANGES, SOFT, Data, DeepVAE, Recipe, discs, draw_discs, train_all
 from demos.vae_objectives import gradient, small_vae
 from models.likelihoods import Gaussian
-from tests.demos.running import assert_one_line, run_demo
+from tests.demos.running import asked, assert_one_line, run_demo
 
 PICTURES = (
     "trio.png", "beta.png", "traversals.png", "sigma.png", "sigma_images.png", "collapse.png",
@@ -147,5 +147,5 @@ def test_warm_up_weighs_the_kl(few):
     ],
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
-    done = demo("--quick", "--out", tmp_path, *arguments)
+    done = asked("vae_objectives", "--quick", "--out", tmp_path, *arguments)
     assert_one_line(done, message)

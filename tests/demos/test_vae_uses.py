@@ -20,7 +20,7 @@ from demos.ratings import (
 )
 from demos.vae_uses import black_and_white, entropy_of_greys
 from minigrad.data.glyphs import glyphs
-from tests.demos.running import run_demo
+from tests.demos.running import asked, run_demo
 from tests.models.endtoend import check_model
 
 demo = partial(run_demo, "vae_uses")
@@ -93,7 +93,7 @@ def test_grey_cross_entropy_has_a_floor_and_lacks_its_normaliser(quick):
     [(("--epochs", "0"), "--epochs: got 0"), (("--data-dir", "nowhere"), "missing files")],
 )
 def test_refuses(arguments, message, tmp_path):
-    done = demo(*arguments, "--out", tmp_path)
+    done = asked("vae_uses", *arguments, "--out", tmp_path)
     assert done.returncode == 1 and done.stderr.startswith("error: ") and message in done.stderr
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.demos.running import run_demo
+from tests.demos.running import asked, run_demo
 
 demo = partial(run_demo, "variational_dropout")
 
@@ -70,5 +70,5 @@ def test_each_learns_and_local_most(quick):
     [(("--epochs", "0"), "--epochs: got 0"), (("--data-dir", "nowhere"), "missing files")],
 )
 def test_refuses(arguments, message, tmp_path):
-    done = demo(*arguments, "--out", tmp_path)
+    done = asked("variational_dropout", *arguments, "--out", tmp_path)
     assert done.returncode == 1 and done.stderr.startswith("error: ") and message in done.stderr
