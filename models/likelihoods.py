@@ -6,7 +6,7 @@ sigmoid(a), between no ink and full ink.
 """
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 from minigrad import Generator, Tensor, nn, reparameterize, tensor, zeros
 from minigrad.errors import ArgumentError, ShapeError
@@ -17,6 +17,24 @@ from minigrad.ops.sampling import stream
 def per_image(nats: Tensor) -> Tensor:
     """The sum over the pixels of each image: (n, c, h, w) → (n,)."""
     return nats.flatten(1).sum(1)
+
+
+class Likelihood(Protocol):
+    """p(x|z), given what the decoder answers, a (n, outputs · channels, h, w)."""
+
+    outputs: int  # numbers that the decoder gives per pixel
+
+    def nll(self, a: Tensor, x: Tensor) -> Tensor:
+        """-ln p(x|z) of each image, (n,)."""
+
+    def mean(self, a: Tensor) -> Tensor:
+        """E[x|z]"""
+
+    def sample(self, a: Tensor, generator: Generator | None = None) -> Tensor:
+        """An image drawn from p(x|z)."""
+
+    def implied_variance(self) -> float | None:
+        """The variance of a pixel given z, where there is one for all of them."""
 
 
 class Bernoulli(nn.Module):
@@ -130,10 +148,6 @@ def variance_of_weighted_loss(kl_weight: float, pixels: int) -> float:
             "above 0"
         )
     return kl_weight * pixels / 2
-
-
-Likelihood = Bernoulli | Gaussian
-"""Either."""
 
 
 def named(name: str, **settings: Any) -> Likelihood:

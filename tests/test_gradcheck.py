@@ -137,6 +137,17 @@ def test_right_rule_passes(seed):
     assert report.verdict == "PASS" and report.error < 1e-7
 
 
+def test_cotangents_have_both_signs_and_no_pattern():
+    """With one that is never negative, g is not told from |g|; by ones, a softmax not from 1/n."""
+    seen = []
+    f = cubic(lambda g, y, x: seen.append(g.detach().numpy()) or right(g, x))
+    check_grads(f, draw(3, 3))
+    first = seen[0]
+    assert first.min() < 0 < first.max() and len(np.unique(np.abs(first))) == first.size
+    check_grads(f, draw(3, 3), seed=1)
+    assert not any(np.array_equal(first, g) for g in seen[len(seen) // 2 :])
+
+
 def test_swapped_inputs_are_caught():
     @primitive
     def product(a, b):
