@@ -5,7 +5,6 @@ signature of its own (`x.reshape(2, 3)`), leaves the graph (`item`), or writes i
 """
 
 import builtins
-import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -36,6 +35,18 @@ def _comparison(op: Primitive) -> Callable:
     """Python decides about what is neither tensor nor number: None equals no tensor."""
     numbers = Variable, np.ndarray, np.generic, int, builtins.float
     return lambda self, other: op(self, other) if isinstance(other, numbers) else NotImplemented
+
+
+def _in_place(op: Primitive) -> Callable:
+    """`x += y` writes to x, as in PyTorch; x that a graph computed becomes the name of x + y."""
+
+    def assign(self: "Tensor", other: Any) -> "Tensor":
+        y = op(self, other)
+        if y.requires_grad and not (self.requires_grad and self.is_leaf):
+            return y
+        return self._update(op.name, y)
+
+    return assign
 
 
 class Tensor(Variable):
@@ -260,6 +271,8 @@ class Tensor(Variable):
     __floordiv__ = _operator(arithmetic.floor_divide)
     __rfloordiv__ = _reflected(arithmetic.floor_divide)
     __mod__, __rmod__ = _operator(arithmetic.remainder), _reflected(arithmetic.remainder)
+    __iadd__, __isub__ = _in_place(arithmetic.add), _in_place(arithmetic.subtract)
+    __imul__, __itruediv__ = _in_place(arithmetic.multiply), _in_place(arithmetic.divide)
     __matmul__ = matmul = mm = bmm = linear.matmul
     __neg__, __abs__ = arithmetic.negative, elementwise.abs
     __eq__, __ne__ = _comparison(arithmetic.equal), _comparison(arithmetic.not_equal)
@@ -374,16 +387,6 @@ class Tensor(Variable):
             raise ShapeError(f"expand: got shape {self.shape} to {new}; expected axes of size 1")
         return shaping.broadcast_to(self, shape=new)
 
-    def repeat(self, *sizes: Any) -> "Tensor":
-        """sizes[i] copies along axis i, the last axes being those of the tensor."""
-        sizes = _sizes(sizes)
-        old = (1,) * (len(sizes) - self.ndim) + self.shape
-        if len(sizes) < self.ndim:
-            raise ShapeError(f"repeat: got {sizes} for shape {self.shape}; expected one per axis")
-        apart = self.reshape(*(size for n in old for size in (1, n)))
-        pairs = list(zip(sizes, old, strict=True))
-        return apart.expand(*itertools.chain(*pairs)).reshape(*(k * n for k, n in pairs))
-
     def expand_as(self, other: "Tensor") -> "Tensor":
         """Expanded to the shape of another tensor."""
         return self.expand(other.shape)
@@ -421,6 +424,12 @@ class Tensor(Variable):
         mark_edited(array)
         return self
 
+    def _update(self, op: str, value: "Tensor") -> "Tensor":
+        """Write what was computed from this tensor to it; integers cannot hold floats."""
+        if value.dtype.kind == "f" != self.dtype.kind:
+            raise DTypeError(f"{op}: got {value.dtype} to keep in {self.dtype}. Use .float() first")
+        return self._write(op, value)
+
     def __setitem__(self, index: Any, value: Any) -> None:
         self._write("setitem", value, shaping.index_steps(index))
 
@@ -438,19 +447,19 @@ class Tensor(Variable):
 
     def add_(self, other: Any, *, alpha: builtins.float = 1) -> "Tensor":
         """Add alpha · other."""
-        return self._write("add_", self + (other if alpha == 1 else other * alpha))
+        return self._update("add_", self + (other if alpha == 1 else other * alpha))
 
     def sub_(self, other: Any, *, alpha: builtins.float = 1) -> "Tensor":
         """Subtract alpha · other."""
-        return self._write("sub_", self - (other if alpha == 1 else other * alpha))
+        return self._update("sub_", self - (other if alpha == 1 else other * alpha))
 
     def mul_(self, other: Any) -> "Tensor":
         """Multiply by `other`."""
-        return self._write("mul_", self * other)
+        return self._update("mul_", self * other)
 
     def div_(self, other: Any) -> "Tensor":
         """Divide by `other`."""
-        return self._write("div_", self / other)
+        return self._update("div_", self / other)
 
     def clamp_(self, min: Any = None, max: Any = None) -> "Tensor":
         """Hold the entries between min and max."""

@@ -4,7 +4,7 @@ A reduction's gradient is spread back over the axes: `spread` is the adjoint of 
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -202,24 +202,20 @@ amax.vjp(_extreme_rule)
 amin.vjp(_extreme_rule)
 
 
-def max(
-    x: Variable, dim: int | Variable | None = None, keepdim: bool = False
-) -> Variable | Extreme:
+def max(x: Variable, dim: Any = None, keepdim: bool = False) -> Variable | Extreme:
     """The largest entry; along `dim`, (values, indices), the gradient going to the indices.
 
-    With a tensor in the place of `dim`, `maximum` of the two.
+    max(x, y) of two tensors is `maximum`.
     """
     if dim is None or isinstance(dim, Variable):
         return amax(x) if dim is None else maximum(x, dim)
     return _taken(x, argmax(x, dim=dim, keepdim=True), dim, keepdim)
 
 
-def min(
-    x: Variable, dim: int | Variable | None = None, keepdim: bool = False
-) -> Variable | Extreme:
+def min(x: Variable, dim: Any = None, keepdim: bool = False) -> Variable | Extreme:
     """The smallest entry; along `dim`, (values, indices), the gradient going to the indices.
 
-    With a tensor in the place of `dim`, `minimum` of the two.
+    min(x, y) of two tensors is `minimum`.
     """
     if dim is None or isinstance(dim, Variable):
         return amin(x) if dim is None else minimum(x, dim)

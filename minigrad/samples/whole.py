@@ -34,8 +34,6 @@ _index = np.array([[1], [1], [0]]), np.array([0, 2, 2])
 SHAPES = [
     Row("broadcast_to", lambda x: x.expand(2, 3, 4), ((3, 1),),
         lambda x: x * np.ones((2, 3, 4)), linear=True, order=3),
-    Row("broadcast_to, repeat", lambda x: x.repeat(2, 1, 3), ((3, 2),),
-        lambda x: np.tile(x, (2, 1, 3)), linear=True),
     Row("sum_to", lambda x: shape.sum_to(x, shape=(3, 1)), ((2, 3, 4),),
         lambda x: x.sum((0, 2))[:, None], linear=True),
     Row("reshape", lambda x: x.reshape(4, -1), ((2, 3, 2),),

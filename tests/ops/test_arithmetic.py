@@ -8,7 +8,7 @@ import pytest
 import minigrad as mg
 from minigrad import tensor
 from minigrad.engine import grad
-from minigrad.errors import ArgumentError, DTypeError
+from minigrad.errors import ArgumentError, DTypeError, GraphError, ShapeError
 
 A, B = [5.0, -5.0, 5.5, -5.5], [3.0, 3.0, -2.0, -2.0]
 
@@ -81,3 +81,46 @@ def test_larger_of_two_by_the_name_of_the_reduction():
     for name in ("max", "min", "argmax"):
         with pytest.raises(ArgumentError, match=r"dim: got \(0, 1\); expected one axis"):
             getattr(mg.zeros(2, 2), name)((0, 1))
+
+
+# ---------------------------------------------------------------- x += y
+
+
+def test_augmented_assignment_writes_to_the_tensor():
+    """So that gradient descent written by hand moves the parameters."""
+    x = tensor([2.0, 3.0])
+    same, view = x, x[:1]
+    x += 1.0
+    x *= tensor([2.0, 0.5])
+    x -= 1
+    x /= 2
+    assert same is x and x.tolist() == [2.5, 0.5] and view.tolist() == [2.5]
+    w = tensor([1.0], requires_grad=True)
+    (w * w).sum().backward()
+    with mg.no_grad():
+        for p in [w]:
+            p -= 0.25 * p.grad
+    assert w.tolist() == [0.5] and w.is_leaf
+
+
+def test_augmented_assignment_of_what_a_graph_computed_is_a_new_tensor():
+    x = tensor([3.0], requires_grad=True)
+    total = mg.zeros(1)
+    total += x * x
+    total *= 2.0
+    assert grad(total.sum(), x)[0].tolist() == [12.0]
+
+
+def test_augmented_assignment_refuses_what_it_cannot_write():
+    leaf = tensor([1.0], requires_grad=True)
+    with pytest.raises(GraphError, match="add: writes in place to, or from, a tensor that req"):
+        leaf += 1.0
+    n = tensor([1, 2])
+    with pytest.raises(DTypeError, match="multiply: got float32 to keep in int64"):
+        n *= 0.5
+    with pytest.raises(DTypeError, match="add_: got float32 to keep in int64"):
+        n.add_(0.5)
+    n += 1
+    assert n.tolist() == [2, 3]
+    with pytest.raises(ShapeError, match=r"add: got a value of shape \(2, 2\) for \(2,\)"):
+        n += mg.zeros(2, 2).long()

@@ -441,13 +441,3 @@ def test_unbound_views_stacked_again_are_the_tensor(data, shape, seed):
 def test_a_number_has_nothing_to_unbind():
     with pytest.raises(IndexError, match="unbind: got a 0-d tensor"):
         tensor(1.0).unbind()
-
-
-@given(st.lists(st.integers(0, 3), min_size=2, max_size=4), SEEDS)
-def test_repeat_is_numpys_tile(times, seed):
-    check_linear(lambda x: x.repeat(*times), lambda x: np.tile(x, times), drawn((2, 3), seed))
-
-
-def test_repeat_wants_a_number_for_each_axis():
-    with pytest.raises(ShapeError, match=r"repeat: got \(2,\) for shape \(2, 3\); expected"):
-        mg.zeros(2, 3).repeat(2)
