@@ -63,7 +63,9 @@ def worker(library: str, turn: float) -> None:
                 step, products = WORKLOADS[name](lib, backward)
                 steps[name] = products_step(products) if library == "products" else step
                 seconds_per_call(steps[name], turn)  # warm up
-            time.sleep(0.2)  # till the threads of the one before, which spin a while, are asleep
+            time.sleep(
+                min(0.2, turn)
+            )  # till the threads of the one before, which spin a while, are asleep
             print(seconds_per_call(steps[name], turn), flush=True)
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from demos.__main__ import demos
 from demos.common import table
-from tests.demos.running import asked, assert_one_line, python
+from tests.demos.running import asked, assert_one_line, printed, python
 
 NAMES = [demo.name for demo in demos()]
 
@@ -29,11 +29,17 @@ def test_benchmark_runs():
     assert "W1 dense autoencoder" in done.stdout and "products" in done.stdout
 
 
-def test_autoencoder_draws_its_pictures(tmp_path):
-    done = python("-m", "demos.autoencoder", "--quick", "--sizes", "784,64,2", "--out", tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "784-128-64-12-3" in done.stdout and "test MSE" in done.stdout
-    folder = tmp_path / "autoencoder"
+@pytest.fixture(scope="module")
+def autoencoder(tmp_path_factory):
+    """Where a quick run of two autoencoders left its pictures, and what it printed."""
+    out = tmp_path_factory.mktemp("autoencoder")
+    return out, printed("autoencoder", "--quick", "--sizes", "784,64,2", "--out", out)
+
+
+def test_autoencoder_draws_its_pictures(autoencoder):
+    out, text = autoencoder
+    folder = out / "autoencoder"
+    assert "784-128-64-12-3" in text and "test MSE" in text
     found = {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
     pictures = "first_and_last.png", "loss.png", "codes.png", "reconstructions.gif"
     for name in ("784-128-64-12-3", "784-64-2"):
@@ -46,13 +52,11 @@ def test_autoencoder_draws_its_pictures(tmp_path):
         assert np.asarray(picture).std() > 20  # not an empty page
 
 
-def test_autoencoder_takes_up_where_it_was(tmp_path):
-    arguments = "-m", "demos.autoencoder", "--quick", "--out", tmp_path
-    straight = python(*arguments, "--epochs", "2")
-    again = python(*arguments, "--epochs", "2", "--resume")
-    assert again.returncode == 0, again.stderr
-    row = [line.split()[:4] for line in straight.stdout.splitlines() if "784-128" in line]
-    assert row == [line.split()[:4] for line in again.stdout.splitlines() if "784-128" in line]
+def test_autoencoder_takes_up_where_it_was(autoencoder):
+    out, text = autoencoder
+    again = printed("autoencoder", "--quick", "--out", out, "--resume")
+    rows = lambda text: [line.split()[:4] for line in text.splitlines() if "784-128" in line]
+    assert len(rows(text)) > 0 and rows(again) == rows(text)
 
 
 @pytest.mark.parametrize(
