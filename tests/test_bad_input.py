@@ -232,9 +232,13 @@ SHAPES = {
         lambda: ones(0, 3).amax(), ShapeError,
         "amax: got shape (0, 3), dim None; expected at least one",
     ),
-    "softmax of nothing": (
-        lambda: ones(2, 0).softmax(1), ShapeError,
-        "softmax: got shape (2, 0), dim 1; expected at least",
+    "index of more axes": (
+        lambda: ones(2, 3).gather(1, mg.tensor([0])), ShapeError,
+        "gather: index: got shape (1,); expected as many axes as x (2, 3)",
+    ),
+    "index of no entry": (
+        lambda: ones(2, 3).gather(1, mg.tensor([[3]])), IndexError,
+        "gather: index: got 3 to 3; expected 0 to 2",
     ),
     "norm": (
         lambda: ones(2).norm(-1), ArgumentError, "norm: p: got -1; expected a positive number",

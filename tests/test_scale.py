@@ -342,6 +342,15 @@ def test_threads_train_as_if_alone():
 # ---------------------------------------------------------------- Ctrl-C anywhere
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C raises KeyboardInterrupt; in the background of a shell it would be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_in_a_sweep_leaves_the_modes_as_they_were():
     """In a rule, and so in the midst of the sweep; what was computed before can be used again."""
     x = tensor([1.0, 2.0], requires_grad=True)

@@ -32,9 +32,11 @@ def gradients(row: Row, xs: list[Tensor]) -> list[np.ndarray]:
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:
-    """max |a - b| / max |b|; 0 if they are empty."""
+    """max |a - b| / max |b|; 0 if they are empty, or the same infinities."""
     largest = float(np.abs(b).max(initial=0.0))
-    return float(np.abs(a - b).max(initial=0.0)) / (largest or 1.0)
+    with np.errstate(invalid="ignore"):  # ∞ - ∞
+        apart = np.where(a == b, 0.0, np.abs(a - b))
+    return float(apart.max(initial=0.0)) / (largest or 1.0)
 
 
 def _equal(a: object, b: object, what: str) -> None:
