@@ -14,7 +14,7 @@ import numpy as np
 from minigrad import backend
 from minigrad.backend import CPU, Array, Device, Generator, device_of, to_device
 from minigrad.engine import Primitive, Variable, is_grad_enabled, mark_edited
-from minigrad.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from minigrad.errors import ArgumentError, DeviceError, DTypeError, GraphError, ShapeError
 from minigrad.ops import arithmetic, elementwise, linear, reduction, sampling
 from minigrad.ops import shape as shaping
 
@@ -288,7 +288,7 @@ class Tensor(Variable):
 
     def __getitem__(self, index: Any) -> "Tensor":
         y = self
-        for step in shaping.index_steps(index):
+        for step in shaping.index_steps(index, self.device):
             y = shaping.getitem(y, index=step)
         return y
 
@@ -380,7 +380,15 @@ class Tensor(Variable):
         array, index = self._own_array(), steps[-1]
         for step in steps[:-1]:
             array = array[step]
-        value = value.array if isinstance(value, Variable) else value
+        if isinstance(value, Variable):
+            if value.device != self.device:
+                raise DeviceError(
+                    f"{op}: got a value on {value.device} for a tensor on {self.device}; expected "
+                    f'one device. Use .to("{self.device}")'
+                )
+            value = value.array
+        elif isinstance(value, (np.ndarray, list, tuple)):
+            value = to_device(np.asarray(value), self.device)
         try:
             array[index] = value
         except ValueError:
@@ -392,7 +400,7 @@ class Tensor(Variable):
         return self
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._write("setitem", value, shaping.index_steps(index))
+        self._write("setitem", value, shaping.index_steps(index, self.device))
 
     def copy_(self, other: Any) -> "Tensor":
         """Take the values of `other`."""

@@ -11,7 +11,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from minigrad.backend import Array, array_module, keep_freed_memory
+from minigrad.backend import Array, array_module, keep_freed_memory, to_device
+from minigrad.creation import tensor
 from minigrad.engine import enable_grad, mark_edited
 from minigrad.errors import ArgumentError, CheckpointError, DTypeError
 from minigrad.tensor import Tensor
@@ -23,13 +24,13 @@ class Block:
     """Parameters stepped together: flat buffers of their values and state."""
 
     def __init__(self, params: list[Tensor], states: list[dict[str, Any]]) -> None:
-        xp = array_module(params[0].array)
+        xp, place = array_module(params[0].array), params[0].device
         self.params = params
         self.step = states[0]["step"]
         self.values = xp.concatenate([p.array.ravel() for p in params])
         self.scratch = xp.empty((2, min(PIECE, self.values.size)), self.values.dtype)
         self.buffers = {
-            name: xp.concatenate([xp.asarray(s[name], self.values.dtype).ravel() for s in states])
+            name: xp.concatenate([to_device(s[name], place).ravel() for s in states])
             for name in states[0]
             if name != "step"
         }
@@ -208,9 +209,8 @@ class Optimizer:
                 problems.append(f"parameter {i}: expected 0 to {len(params) - 1}")
                 continue
             p = params[int(i)]
-            xp = array_module(p.array)
             state[p] = {
-                k: int(v) if k == "step" else xp.array(getattr(v, "array", v), p.dtype)
+                k: int(v) if k == "step" else tensor(v, dtype=p.dtype, device=p.device).array
                 for k, v in entries.items()
             }
             problems += [
