@@ -101,6 +101,14 @@ def device_of(x: Array) -> Device:
     return CPU if array_module(x) is np else Device("cuda", x.device.id)
 
 
+def can_look(x: Array) -> bool:
+    """Whether entries of `x` are known without waiting: on a device they may not be computed yet.
+
+    Where they are not, values are not checked; what is wrong then shows in the loss, as NaN.
+    """
+    return array_module(x) is np
+
+
 def to_device(x: Array, where: "str | Device") -> Array:
     """`x` on the device `where`: itself if it is there, else a copy.
 

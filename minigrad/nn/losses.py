@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import CPU, Array, array_module, device_of
+from minigrad import kernels
+from minigrad.backend import Array, array_module, can_look
 from minigrad.engine import Variable, primitive
 from minigrad.errors import ArgumentError, DTypeError, ShapeError
 from minigrad.nn.fused import Fused, beside
@@ -161,6 +162,8 @@ def binary_cross_entropy_with_logits_composed(
 def _bce_with_logits(x, t, *, reduction):
     """max(x, 0) - x t = |x| / 2 + x (½ - t) has no branch"""
     xp = array_module(x)
+    if kernels.has_kernels(xp):
+        return _reduced_array(kernels.cross_entropy(xp, x, t), reduction)
     size = xp.abs(x)
     tail = xp.log1p(xp.exp(-size))
     size *= 0.5
@@ -172,6 +175,8 @@ def _bce_with_logits(x, t, *, reduction):
 
 
 def _bce_with_logits_rule(g, y, x, t, reduction):
+    if kernels.has_kernels(array_module(x)):
+        return kernels.cross_entropy_slope(array_module(x), x, t, _each(g, x, reduction))
     slope = sigmoid_array(x)
     slope -= t
     slope *= _each(g, x, reduction)
@@ -199,7 +204,7 @@ def binary_cross_entropy(
     loss = 0.0
     for name, p in (("input", input.array), ("target", target.array)):
         wrong = ~((p >= 0) & (p <= 1))
-        if not _here(p):
+        if not can_look(p):
             loss = _spoiled(wrong, p.dtype) + loss
         elif wrong.any():
             raise ArgumentError(
@@ -324,21 +329,16 @@ def _pick(
     if label_smoothing:
         uniform = -_weighted(log_p, weight, axis).sum(axis) / count
         losses = losses * (1.0 - label_smoothing) + uniform * label_smoothing
-    if not _here(t) or not kept.all():
+    if not can_look(t) or not kept.all():
         losses = where(Tensor(kept), losses, 0.0)
     if wrong is not None:
         losses = losses + _spoiled(wrong, log_p.dtype)
     if reduction != "mean":
         return _reduced(losses, reduction)
     total = share.sum()
-    if _here(t) and not total.array:
+    if can_look(t) and not total.array:
         raise ArgumentError(f"{op}: got {t.size} targets of no weight; expected one that counts")
     return losses.sum() / total
-
-
-def _here(x: Array) -> bool:
-    """Whether one may look at entries of x for nothing: on a device the host would have to wait."""
-    return device_of(x) == CPU
 
 
 def _spoiled(wrong: Array, dtype: Any) -> Tensor:
@@ -350,7 +350,7 @@ def check_classes(op: str, classes: Array, count: int) -> Array | None:
     """Raise ArgumentError, with the place, unless all are class indices; on a device answer where
     they are not."""
     wrong = (classes < 0) | (classes >= count)
-    if not _here(classes):
+    if not can_look(classes):
         return wrong
     if wrong.any():
         row = int(wrong.reshape(-1).argmax())
