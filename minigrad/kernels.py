@@ -59,8 +59,8 @@ def random_bits(xp: Any, key: int, block: int, n: int) -> Array:
         bits = xp.empty(4 * blocks, np.uint64)
         _kernel(xp, "philox")(np.uint64(key), np.uint64(block + 1), bits, size=blocks)
         return bits[:n]
-    stream = np.random.Philox(key=[key, 0], counter=[block, 0, 0, 0])
-    return xp.asarray(stream.random_raw(n))
+    words = np.array([key, 0, block, 0, 0, 0], np.uint64)
+    return xp.asarray(np.random.Philox(key=words[:2], counter=words[2:]).random_raw(n))
 
 
 # ---------------------------------------------------------------- patches of images

@@ -37,6 +37,7 @@ MODELS = {
     "linear": (lambda: linear_autoencoder.LinearAutoencoder(6, 2), ROWS),
     "one layer": (lambda: one_layer.OneLayerAutoencoder(6, 3), ROWS),
     "stacked": (lambda: stacked.StackedAutoencoder((6, 4, 2)), ROWS),
+    "layer of it": (lambda: stacked.StackedAutoencoder((6, 4, 2)).layer(0), ROWS),
     "conv": (lambda: conv_autoencoder.ConvAutoencoder((1, 2, 3), 4, size=8), (2, 1, 8, 8)),
     "conv, upsampling": (
         lambda: conv_autoencoder.ConvAutoencoder((1, 2, 3), 4, "resize", 8), (2, 1, 8, 8)),
