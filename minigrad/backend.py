@@ -347,11 +347,16 @@ def default_generator(where: Device = CPU) -> Generator:
         generators[where] = Generator(where)
         if worker is not None:
             generators[where].manual_seed(worker.seed)
+        elif where != CPU:
+            generators[where].manual_seed(default_generator(CPU).initial_seed())
     return generators[where]
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seed the default generator of every device used so far and of the CPU, which is returned."""
+    """Seed the default generator of every device, and return that of the CPU.
+
+    A device that is used later starts from the seed of the CPU.
+    """
     for where in {CPU, *_default_generators}:
         default_generator(where).manual_seed(seed)
     return default_generator(CPU)

@@ -121,7 +121,8 @@ def _call(name: str, function, words, args, kwargs):
         raise TypeError(f"{name}: got an unexpected keyword argument {unknown.pop()!r}")
     out = kwargs.get("out")
     kwargs = {key: _inner(value, name) for key, value in kwargs.items()}
-    result = function(*(_inner(x, name) for x in args), **kwargs)
+    with np.errstate(all="ignore"):  # CuPy warns of nothing
+        result = function(*(_inner(x, name) for x in args), **kwargs)
     if out is not None:
         return out
     return _outer(result, args[0] if args and isinstance(args[0], ndarray) else None)
@@ -132,12 +133,14 @@ def _operator(name: str, order: int = 1):
         for x in other:
             if not isinstance(x, (ndarray, np.generic, bool, int, float)):
                 raise TypeError(f"{name}: Unsupported type {type(x)}")
-        return _outer(getattr(self._inner, name)(*(_inner(x, name) for x in other)))
+        with np.errstate(all="ignore"):
+            return _outer(getattr(self._inner, name)(*(_inner(x, name) for x in other)))
 
     def operate_in_place(self, other):
         if not isinstance(other, (ndarray, np.generic, bool, int, float)):
             raise TypeError(f"{name}: Unsupported type {type(other)}")
-        getattr(self._inner, name)(_inner(other, name))
+        with np.errstate(all="ignore"):
+            getattr(self._inner, name)(_inner(other, name))
         return self
 
     return operate_in_place if name.startswith("__i") and name != "__invert__" else operate

@@ -319,6 +319,7 @@ def _pick(
     kept = t != ignore_index
     t = t * kept
     wrong = check_classes(op, t, count)
+    t = t if wrong is None else t.clip(0, count - 1)
     xp = array_module(t)
     index = [xp.arange(n).reshape(-1, *[1] * (t.ndim - i - 1)) for i, n in enumerate(t.shape)]
     share = Tensor(kept.astype(log_p.dtype))
