@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad import Generator, Tensor, nn, set_grad_enabled
+from minigrad import Generator, Tensor, set_grad_enabled
 from minigrad.errors import ArgumentError, CheckpointError, GraphError
 from minigrad.nn.spectral_norm import SpectralNorm
 from minigrad.optim import Adam

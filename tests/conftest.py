@@ -1,4 +1,4 @@
-"""What every test shares: how many examples Hypothesis draws, pictures without a screen, devices."""
+"""What every test shares: examples that Hypothesis draws, pictures without a screen, devices."""
 
 import os
 

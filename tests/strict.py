@@ -12,14 +12,35 @@ It also counts how often the host waited for the device: `waits` holds the place
 import functools
 import traceback
 import types
+from pathlib import Path
 
 import numpy as np
 
 # The functions in use, and what they may be called with beyond their arrays, by position or name.
-UFUNCS = (
-    "abs add arcsin copysign cos divide exp expm1 isfinite isinf isnan log log1p maximum minimum "
-    "multiply reciprocal sign sin sqrt subtract tanh"
-).split()
+UFUNCS = [
+    "abs",
+    "add",
+    "arcsin",
+    "copysign",
+    "cos",
+    "divide",
+    "exp",
+    "expm1",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "log",
+    "log1p",
+    "maximum",
+    "minimum",
+    "multiply",
+    "reciprocal",
+    "sign",
+    "sin",
+    "sqrt",
+    "subtract",
+    "tanh",
+]
 UFUNC_WORDS = {"out", "dtype", "casting"}
 FUNCTIONS = {
     "arange": "start stop step dtype",
@@ -58,7 +79,7 @@ FUNCTIONS = {
     "linalg.solve": "a b",
     "linalg.svd": "a full_matrices compute_uv",
 }
-CONSTANTS = "float32 float64 inf int64 nan newaxis pi uint64".split()
+CONSTANTS = ["float32", "float64", "inf", "int64", "nan", "newaxis", "pi", "uint64"]
 METHODS = {
     "all": "axis out keepdims",
     "any": "axis out keepdims",
@@ -80,7 +101,7 @@ METHODS = {
     "transpose": "",
     "view": "dtype type",
 }
-PROPERTIES = "dtype itemsize nbytes ndim shape size strides".split()
+PROPERTIES = ["dtype", "itemsize", "nbytes", "ndim", "shape", "size", "strides"]
 
 waits: list[str] = []  # where the host waited for a number from the device
 
@@ -88,7 +109,7 @@ waits: list[str] = []  # where the host waited for a number from the device
 def _wait() -> None:
     here = traceback.extract_stack(limit=12)
     outside = [f for f in here if not f.filename.endswith("strict.py")]
-    waits.append(" < ".join(f"{f.filename.split('/wt/')[-1]}:{f.lineno}" for f in outside[::-1][:4]))
+    waits.append(" < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in outside[::-1][:4]))
 
 
 def _inner(x, what: str):
@@ -197,26 +218,24 @@ class ndarray:
 
     # ------------------------------------------------------------ entries
 
-    def _index(self, index):
+    def _index(self, index, counts: bool):
         parts = index if isinstance(index, tuple) else (index,)
         for part in parts:
             if isinstance(part, (list, np.ndarray)):
                 raise TypeError(f"index: Unsupported type {type(part)}")
-            if isinstance(part, ndarray) and part.dtype == bool:
+            if counts and isinstance(part, ndarray) and part.dtype == bool:
                 _wait()  # to know how many are true
         found = tuple(_inner(part, "index") for part in parts)
         return found if any(part is Ellipsis for part in parts) else (*found, ...)
 
     def __getitem__(self, index):
-        return _outer(self._inner[self._index(index)], self)
+        return _outer(self._inner[self._index(index, True)], self)
 
     def __setitem__(self, index, value) -> None:
         if not isinstance(value, (ndarray, np.generic, bool, int, float)):
             raise TypeError(f"setitem: Unsupported type {type(value)}")
-        kept, waits[:] = list(waits), waits
-        where = self._index(index)
-        waits[:] = kept  # what is put where a mask is true needs no count
-        self._inner[where] = _inner(value, "setitem")
+        counts = isinstance(value, ndarray) and value.ndim > 0  # one number is put by the mask
+        self._inner[self._index(index, counts)] = _inner(value, "setitem")
 
     # ------------------------------------------------------------ what the host waits for
 
@@ -252,10 +271,24 @@ class ndarray:
         return self._inner.__index__()
 
 
-_BINARY = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
+_BINARY = [
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "matmul",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+]
 for _name in (*_BINARY, *(f"r{b}" for b in _BINARY), *(f"i{b}" for b in _BINARY if b != "matmul")):
     setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))
-for _name in "eq ne lt le gt ge neg pos abs invert".split():
+for _name in ["eq", "ne", "lt", "le", "gt", "ge", "neg", "pos", "abs", "invert"]:
     setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))
 for _name in PROPERTIES:
     setattr(ndarray, _name, property(lambda self, name=_name: getattr(self._inner, name)))

@@ -382,7 +382,8 @@ class Adam(Optimizer):
     ) -> None:
         xp, m, s = array_module(w), state["exp_avg"], state["exp_avg_sq"]
         if kernels.has_kernels(xp) and not group["amsgrad"]:
-            return kernels.adam(xp, w, g, m, s, group["lr"], group["betas"], group["eps"], t)
+            kernels.adam(xp, w, g, m, s, group["lr"], group["betas"], group["eps"], t)
+            return
         beta_1, beta_2 = group["betas"]
         xp.subtract(g, m, out=scratch)
         scratch *= 1 - beta_1

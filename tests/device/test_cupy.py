@@ -30,9 +30,7 @@ def fake(count=1, error=None, computes=True):
             raise CUDARuntimeError(error)
         return count
 
-    runtime = types.SimpleNamespace(
-        getDeviceCount=count_devices, CUDARuntimeError=CUDARuntimeError
-    )
+    runtime = types.SimpleNamespace(getDeviceCount=count_devices, CUDARuntimeError=CUDARuntimeError)
     cuda = types.SimpleNamespace(runtime=runtime, Device=strict._Device)
     return types.SimpleNamespace(
         __version__="14.2.0", cuda=cuda, ones=ones, ndarray=strict.ndarray,

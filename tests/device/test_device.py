@@ -273,9 +273,7 @@ class Setup:
 
     def fit(self, epochs, **options):
         loss = lambda model, x, y: F.mse_loss(model(x), y)
-        return fit(
-            self.model, loss, self.optimizer, self.loader, epochs, progress=False, **options
-        )
+        return fit(self.model, loss, self.optimizer, self.loader, epochs, progress=False, **options)
 
     def weights(self):
         return [p.tolist() for p in self.model.parameters()]
