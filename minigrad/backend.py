@@ -1,8 +1,9 @@
 """Which array library holds the numbers, on which device, and where randomness comes from.
 
 NumPy holds them on the CPU; CuPy, if it is installed, on a CUDA device. An operation never names
-either: it asks `array_module` of the arrays that it was given. This is the only file that names
-CuPy, and it is imported at the first use of a CUDA device, never by `import minigrad`.
+either: it asks `array_module` of the arrays that it was given. This is the only file that
+imports CuPy (`kernels.py` is given it), and it does so at the first use of a CUDA device,
+never by `import minigrad`.
 """
 
 import contextlib

@@ -1,13 +1,12 @@
 r"""What a CUDA device does in one kernel of our own, where array code would take many.
 
-NumPy's array code is the specification, and stands where it is used: `ops/conv/im2col.py` for the
-patches, `optim/optimizer.py` for Adam, `nn/losses.py` for the cross-entropy; for the random bits it
-stands here. CuPy runs that code too, but starts a kernel for each operation, and reads and writes
-all of memory in each.
+The array code is the specification, and stands where it is used: in `ops/conv/im2col.py`,
+`optim/optimizer.py` and `nn/losses.py`; for the random bits it stands here. CuPy runs that too, but
+starts a kernel for each operation, and reads and writes all of memory in each.
 
 A kernel here is the body of a loop over the entries i of its outputs, in C, which CuPy compiles
 when it is first called. `T` is the element type; a `raw` array is indexed by hand, in row-major
-order, and the tests compile the bodies for the processor and hold them against the array code.
+order. The tests compile the bodies for the processor and hold them against the array code.
 """
 
 import functools
@@ -30,8 +29,7 @@ def _kernel(xp: Any, name: str) -> Any:
     return xp.ElementwiseKernel(inputs, outputs, body, f"minigrad_{name}")
 
 
-# Name: (inputs, outputs, body).
-BODIES: dict[str, tuple[str, str, str]] = {}
+BODIES: dict[str, tuple[str, str, str]] = {}  # name: (inputs, outputs, body)
 
 # ---------------------------------------------------------------- random bits
 
@@ -50,10 +48,7 @@ BODIES["philox"] = "uint64 key, uint64 first", "raw uint64 bits", """
 
 
 def random_bits(xp: Any, key: int, block: int, n: int) -> Array:
-    """n random numbers of 64 bits from block number `block`, of four, in the stream of `key`.
-
-    They are those of `numpy.random.Philox`, bit for bit.
-    """
+    """n numbers of 64 bits from block `block`, of four, of the `numpy.random.Philox` of `key`."""
     blocks = math.ceil(n / 4)
     if has_kernels(xp):
         bits = xp.empty(4 * blocks, np.uint64)
@@ -73,29 +68,24 @@ _SIZES = (
 BODIES["im2col"] = f"raw T x, {_SIZES}", "T y", """
     ptrdiff_t r = i;
     int channel = r % c; r /= c;
-    int v = r % kw; r /= kw;
-    int u = r % kh; r /= kh;
-    int b = r % ow; r /= ow;
-    int a = r % oh; r /= oh;
-    int row = s * a + d * u - p, column = t * b + e * v - q;
+    int v = r % kw; r /= kw; int u = r % kh; r /= kh;
+    int b = r % ow; r /= ow; int a = r % oh; r /= oh;
     ptrdiff_t image = r % n * g + r / n;  // r is group · n + image
+    int row = s * a + d * u - p, column = t * b + e * v - q;
     bool inside = 0 <= row && row < h && 0 <= column && column < w;
     y = inside ? x[((image * c + channel) * h + row) * w + column] : T(0);
 """  # fmt: skip
 
 BODIES["col2im"] = f"raw T y, {_SIZES}", "T x", """
     ptrdiff_t r = i;
-    int column = r % w + q; r /= w;
-    int row = r % h + p; r /= h;
+    int column = r % w + q; r /= w; int row = r % h + p; r /= h;
     int channel = r % c; r /= c;
     ptrdiff_t image = r % g * n + r / g;  // r is image · g + group
     T total = 0;
     for (int u = 0; u < kh; ++u) {
-        int a = row - d * u;
-        if (a < 0 || a % s || a / s >= oh) continue;
+        int a = row - d * u; if (a < 0 || a % s || a / s >= oh) continue;
         for (int v = 0; v < kw; ++v) {
-            int b = column - e * v;
-            if (b < 0 || b % t || b / t >= ow) continue;
+            int b = column - e * v; if (b < 0 || b % t || b / t >= ow) continue;
             total += y[((((image * oh + a / s) * ow + b / t) * kh + u) * kw + v) * c + channel];
         }
     }
@@ -133,20 +123,17 @@ BODIES["adam"] = "T g, T rate, T root, T beta_1, T beta_2, T eps", "T w, T m, T 
     w -= rate * m / (sqrt(s) / root + eps);
 """  # fmt: skip
 
-BODIES["cross_entropy"] = "T x, T t", "T loss", """
-    loss = x * (T(0.5) - t) + abs(x) * T(0.5) + log1p(exp(-abs(x)));
-"""  # fmt: skip
-
-BODIES["cross_entropy_slope"] = "T x, T t, T g", "T slope", """
-    slope = (1 / (1 + exp(-x)) - t) * g;
-"""  # fmt: skip
+BODIES["cross_entropy"] = (
+    "T x, T t", "T loss", "loss = x * (T(0.5) - t) + abs(x) * T(0.5) + log1p(exp(-abs(x)));"
+)  # fmt: skip
+BODIES["cross_entropy_slope"] = "T x, T t, T g", "T slope", "slope = (1 / (1 + exp(-x)) - t) * g;"
 
 
 def adam(
     xp: Any, w: Array, g: Array, m: Array, s: Array, lr: float, betas: tuple, eps: float, t: int
 ) -> None:
     """Step t of Adam: w, m and s are changed in place."""
-    root, rate = math.sqrt(1 - betas[1] ** t), lr / (1 - betas[0] ** t)
+    rate, root = lr / (1 - betas[0] ** t), math.sqrt(1 - betas[1] ** t)
     _kernel(xp, "adam")(g, rate, root, *betas, eps, w, m, s)
 
 
@@ -156,5 +143,5 @@ def cross_entropy(xp: Any, x: Array, t: Array) -> Array:
 
 
 def cross_entropy_slope(xp: Any, x: Array, t: Array, g: Array) -> Array:
-    """(σ(x) - t) g, entry by entry; g may be one number for all."""
+    """(σ(x) - t) g, entry by entry."""
     return _kernel(xp, "cross_entropy_slope")(x, t, g)
