@@ -109,8 +109,6 @@ class DataLoader:
     def __iter__(self) -> Iterator[Any]:
         n = len(self.dataset)
         order = (self.generator or default_generator()).permutation(n) if self.shuffle else None
-        if order is not None and isinstance(self.dataset, TensorDataset):
-            order = to_device(order, self.dataset.tensors[0].device)  # once for all batches
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             rows = slice(start, min(start + self.batch_size, n))
             yield self._batch(rows if order is None else order[rows])
