@@ -285,7 +285,7 @@ def train_deep(args: argparse.Namespace, d: int, train: Images) -> Autoencoder:
 @minigrad.no_grad()
 def outputs(model: Autoencoder, images: Tensor) -> np.ndarray:
     """What the model makes of images, as rows."""
-    return flat(model(images))
+    return flat(model(images.to(next(model.parameters()).device)))
 
 
 @minigrad.no_grad()

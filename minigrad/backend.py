@@ -1,12 +1,14 @@
 """Which array library holds the numbers, on which device, and where randomness comes from.
 
 NumPy holds them on the CPU; CuPy, if it is installed, on a CUDA device. An operation never names
-either: it asks `array_module` of the arrays that it was given. This is the only file that names
-CuPy, and it is imported at the first use of a CUDA device, never by `import minigrad`.
+either: it asks `array_module` of the arrays that it was given. This is the only file that
+imports CuPy (`kernels.py` is given it), and it does so at the first use of a CUDA device,
+never by `import minigrad`.
 """
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -14,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad import kernels
 from minigrad.errors import ArgumentError, DeviceError
 
 Array = Any  # numpy.ndarray, or cupy.ndarray
@@ -22,7 +25,10 @@ _modules = {np.ndarray: np}
 
 
 def register(array_type: type, module: Any) -> None:
-    """Let `array_module` answer `module` for arrays of `array_type`."""
+    """Let `array_module` answer `module` for arrays of `array_type`: they are on CUDA devices.
+
+    From then on `module` makes what is put on such a device.
+    """
     _modules[array_type] = module
 
 
@@ -96,6 +102,14 @@ def device_of(x: Array) -> Device:
     return CPU if array_module(x) is np else Device("cuda", x.device.id)
 
 
+def can_look(x: Array) -> bool:
+    """Whether entries of `x` are known without waiting: on a device they may not be computed yet.
+
+    Where they are not, values are not checked; what is wrong then shows in the loss, as NaN.
+    """
+    return array_module(x) is np
+
+
 def to_device(x: Array, where: "str | Device") -> Array:
     """`x` on the device `where`: itself if it is there, else a copy.
 
@@ -106,25 +120,29 @@ def to_device(x: Array, where: "str | Device") -> Array:
         return x
     if where == CPU:
         return x.get()
-    cupy = _load_cupy()
-    with cupy.cuda.Device(where.index):
-        return cupy.asarray(x)
+    library = _cuda_library()
+    _use(library, where)
+    return library.asarray(x) if array_module(x) is np else x.copy()  # a copy is made where in use
 
 
 def cuda_is_available() -> bool:
     """Whether arrays can be put on a CUDA device: CuPy is installed, and a device answers."""
     try:
-        _load_cupy()
+        _cuda_library()
     except DeviceError:
         return False
     return True
 
 
-def _load_cupy():
-    """CuPy, registered; DeviceError with the reason if it or its device is missing.
+def _cuda_library():
+    """The library that is registered for CUDA devices, else CuPy, which is then registered.
 
-    CuPy installs and imports on machines without a GPU, so a device is asked for too.
+    CuPy installs and imports on machines without a GPU, so a device is asked for, too, and made to
+    compute. Raises DeviceError with the reason if CuPy, the device, or its tools are missing.
     """
+    for module in _modules.values():
+        if module is not np:
+            return module
     try:
         import cupy
     except ImportError as error:
@@ -132,20 +150,39 @@ def _load_cupy():
             "cuda: CuPy is not installed. pip install 'minigrad-numpy[cuda13]' for CUDA 13, "
             "'minigrad-numpy[cuda12]' for CUDA 12"
         ) from error
+    found = f"cuda: CuPy {cupy.__version__} is installed, but"
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise DeviceError(
-            f"cuda: CuPy {cupy.__version__} is installed, but no CUDA device answers: {error}"
-        ) from error
+        raise DeviceError(f"{found} no CUDA device answers: {error}") from error
     if not count:
-        raise DeviceError(f"cuda: CuPy {cupy.__version__} is installed, but there is no device")
+        raise DeviceError(f"{found} there is no device")
+    try:
+        (cupy.ones(1) + 1).get()
+    except Exception as error:  # from the compiler, a library that is missing, or the driver
+        raise DeviceError(f"{found} the device computes nothing: {error}") from error
     register(cupy.ndarray, cupy)
     return cupy
 
 
-def _library(where: Device):
-    return np if where == CPU else _load_cupy()
+def _use(library: Any, where: Device) -> None:
+    """Have a CUDA device in use, in this thread: what is computed from now on is made there."""
+    try:
+        library.cuda.Device(where.index).use()
+    except Exception as error:
+        raise DeviceError(f"{where}: there is no such device: {error}") from error
+
+
+def linalg_errors(x: Array) -> contextlib.AbstractContextManager:
+    """Within it LinAlgError is raised for matrices like x as NumPy raises it.
+
+    CuPy does so only if it is asked to, for the host must wait to know.
+    """
+    if not kernels.has_kernels(array_module(x)):
+        return contextlib.nullcontext()
+    import cupyx
+
+    return cupyx.errstate(linalg="raise")
 
 
 # ---------------------------------------------------------------- randomness
@@ -153,6 +190,8 @@ def _library(where: Device):
 
 class Generator:
     """A stream of random numbers: the same seed gives the same numbers, bit for bit.
+
+    On the CPU it is NumPy's; on a CUDA device, where that cannot be had, a `_CounterStream`.
 
     >>> Generator().manual_seed(0).integers(0, 100, (5,))
     array([85, 63, 51, 26, 30])
@@ -166,8 +205,11 @@ class Generator:
         """Start the stream of `seed`, an integer; negative ones count too."""
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
             raise ArgumentError(f"manual_seed: seed: got {seed!r}; expected an integer")
-        self._seed = int(seed)
-        self._stream = _library(self.device).random.default_rng(self._seed % 2**64)
+        self._seed, start = int(seed), int(seed) % 2**64
+        on_cpu = self.device == CPU
+        self._stream = (
+            np.random.default_rng(start) if on_cpu else _CounterStream(start, _cuda_library())
+        )
         return self
 
     def initial_seed(self) -> int:
@@ -180,29 +222,87 @@ class Generator:
         return np.frombuffer(json.dumps(state).encode(), np.uint8).copy()
 
     def set_state(self, state: np.ndarray) -> None:
-        """Continue from where `get_state` was called."""
+        """Continue from where `get_state` was called, on a generator of the same device type."""
         try:
             state = json.loads(np.asarray(state, np.uint8).tobytes())
             self._stream.bit_generator.state = state["stream"]
             self._seed = state["seed"]
         except (ValueError, TypeError, KeyError) as error:
-            raise ArgumentError("set_state: not the state of a generator") from error
+            raise ArgumentError("set_state: not the state of such a generator") from error
 
     def normal(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Draws from N(0, 1)."""
-        return self._stream.standard_normal(shape, dtype=np.dtype(dtype))
+        return self._drawn("standard_normal", shape, dtype=np.dtype(dtype))
 
     def uniform(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Draws from U[0, 1)."""
-        return self._stream.random(shape, dtype=np.dtype(dtype))
+        return self._drawn("random", shape, dtype=np.dtype(dtype))
 
     def integers(self, low: int, high: int, shape: tuple[int, ...]) -> Array:
         """Integers from low to high - 1, each as likely."""
-        return self._stream.integers(low, high, shape)
+        return self._drawn("integers", low, high, shape)
 
     def permutation(self, n: int) -> Array:
         """The integers below n in random order."""
-        return self._stream.permutation(n)
+        return self._drawn("permutation", n)
+
+    def _drawn(self, kind: str, *args: Any, **options: Any) -> Array:
+        if self.device != CPU:
+            _use(self._stream.library, self.device)
+        return getattr(self._stream, kind)(*args, **options)
+
+
+class _CounterStream:
+    """The methods of NumPy's generators that are needed, on arrays of any library.
+
+    Number i of a stream is a function of i and of the seed, by `kernels.random_bits`. So the state
+    is how many there were, and no memory of the device is in it.
+    """
+
+    def __init__(self, seed: int, library: Any) -> None:
+        self.key, self.block, self.library = seed, 0, library
+        self.bit_generator = self
+
+    @property
+    def state(self) -> dict[str, int]:
+        """The key, and how many blocks of four numbers were drawn."""
+        return {"key": self.key, "block": self.block}
+
+    @state.setter
+    def state(self, state: dict[str, int]) -> None:
+        self.key, self.block = int(state["key"]), int(state["block"])
+
+    def _bits(self, n: int) -> Array:
+        """n numbers of 64 bits."""
+        bits = kernels.random_bits(self.library, self.key, self.block, n)
+        self.block += -(-n // 4)
+        return bits
+
+    def random(self, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+        """k / 2ᵇ, with the b bits that the type can hold."""
+        held = np.finfo(dtype).nmant + 1
+        bits = self._bits(math.prod(shape)) >> np.uint64(64 - held)
+        return (bits.astype(dtype) * dtype.type(0.5**held)).reshape(shape)
+
+    def standard_normal(self, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+        """√(-2 ln u) cos φ and √(-2 ln u) sin φ, u from (0, 1], φ from [0, 2π).
+
+        Source: Box and Muller, The Annals of Mathematical Statistics 29 (1958), 610-611.
+        """
+        xp, n = self.library, math.prod(shape)
+        drawn = self.random((2, -(-n // 2)), dtype)
+        radius, angle = xp.sqrt(-2.0 * xp.log(1.0 - drawn[0])), drawn[1] * (2.0 * math.pi)
+        pairs = xp.concatenate([radius * xp.cos(angle), radius * xp.sin(angle)])
+        return pairs[:n].reshape(shape)
+
+    def integers(self, low: int, high: int, shape: tuple[int, ...]) -> Array:
+        """A remainder: some are likelier than others, by (high - low) / 2⁶⁴ at most."""
+        bits = self._bits(math.prod(shape)) % np.uint64(high - low)
+        return (bits.astype(np.int64) + low).reshape(shape)
+
+    def permutation(self, n: int) -> Array:
+        """The order of n random numbers."""
+        return self.library.argsort(self._bits(n))
 
 
 _default_generators: dict[Device, Generator] = {}
@@ -248,11 +348,16 @@ def default_generator(where: Device = CPU) -> Generator:
         generators[where] = Generator(where)
         if worker is not None:
             generators[where].manual_seed(worker.seed)
+        elif where != CPU:
+            generators[where].manual_seed(default_generator(CPU).initial_seed())
     return generators[where]
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seed the default generator of every device used so far and of the CPU, which is returned."""
+    """Seed the default generator of every device, and return that of the CPU.
+
+    A device that is used later starts from the seed of the CPU.
+    """
     for where in {CPU, *_default_generators}:
         default_generator(where).manual_seed(seed)
     return default_generator(CPU)

@@ -226,7 +226,7 @@ class Primitive:
             )
         try:
             array = self.forward(*arrays, **params)
-        except TypeError:
+        except (TypeError, ValueError, AttributeError):  # as arrays of two libraries may raise
             self._check_devices(arrays)
             raise
         return self.output(array, family, requires_grad, inputs, params)
@@ -258,11 +258,13 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def _check_devices(self, arrays: Iterable[Array]) -> None:
-        places = [str(device_of(a)) for a in arrays if hasattr(a, "shape")]
-        if len(set(places)) > 1:
+        places = {i: device_of(a) for i, a in enumerate(arrays) if hasattr(a, "shape")}
+        elsewhere = [str(where) for where in places.values() if where.type != "cpu"]
+        if len(set(places.values())) > 1:
+            got = ", ".join(f"input {i} on {where}" for i, where in places.items())
             raise DeviceError(
-                f"{self.name}: inputs on different devices: got {', '.join(places)}; "
-                "expected one. Move them with .to(...)"
+                f"{self.name}: inputs on different devices: got {got}; expected one. "
+                f'Use .to("{elsewhere[0].removesuffix(":0")}")'
             )
 
 

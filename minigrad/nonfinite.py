@@ -132,15 +132,21 @@ def first_nonfinite(loss: Variable, module: Module | None = None) -> str:
     return "the graph holds no operation"
 
 
-def nonfinite_gradient(module: Module) -> str | None:
+def squared_gradients(module: Module) -> Any:
+    """Σ g² over all gradients, a number or an array with no axes; finite only if they all are."""
+    gradients = [p.grad.array.reshape(-1) for p in module.parameters() if p.grad is not None]
+    with np.errstate(all="ignore"):
+        return sum(g.dot(g) for g in gradients)
+
+
+def nonfinite_gradient(module: Module, squares: float | None = None) -> str | None:
     """The first parameter whose gradient holds a NaN or an infinity, in words; None if none does.
 
-    Σ g² of a gradient is finite only if the gradient is: one number to look at for all of them.
+    `squares` is what `squared_gradients` answered, if that is known: one number for all of them.
     """
+    if math.isfinite(squared_gradients(module) if squares is None else squares):
+        return None
     gradients = {n: p.grad.array for n, p in module.named_parameters() if p.grad is not None}
-    with np.errstate(all="ignore"):
-        if math.isfinite(sum(g.reshape(-1).dot(g.reshape(-1)) for g in gradients.values())):
-            return None
     for name, g in gradients.items():
         flaws = _Flaws(g)
         if flaws:

@@ -1,7 +1,8 @@
 r"""Tensor: an array with PyTorch's methods, and the functions that make tensors.
 
 A method is an operation of `ops` put on the class; what is written here is only what has a
-signature of its own (`x.reshape(2, 3)`), leaves the graph (`item`), or writes in place.
+signature of its own (`x.reshape(2, 3)`) or leaves the graph (`item`). What writes in place is in
+`inplace.py`.
 """
 
 import builtins
@@ -12,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from minigrad import backend
-from minigrad.backend import CPU, Array, Device, Generator, device_of, to_device
-from minigrad.engine import Primitive, Variable, is_grad_enabled, mark_edited
+from minigrad.backend import CPU, Device, device_of, to_device
+from minigrad.engine import Primitive, Variable, mark_edited
 from minigrad.errors import ArgumentError, DTypeError, GraphError, ShapeError
-from minigrad.ops import arithmetic, decomposition, elementwise, linear, reduction, sampling
+from minigrad.inplace import InPlace
+from minigrad.ops import arithmetic, decomposition, elementwise, linear, reduction
 from minigrad.ops import shape as shaping
 
 float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -37,19 +39,7 @@ def _comparison(op: Primitive) -> Callable:
     return lambda self, other: op(self, other) if isinstance(other, numbers) else NotImplemented
 
 
-def _in_place(op: Primitive) -> Callable:
-    """`x += y` writes to x, as in PyTorch; x that a graph computed becomes the name of x + y."""
-
-    def assign(self: "Tensor", other: Any) -> "Tensor":
-        y = op(self, other)
-        if y.requires_grad and not (self.requires_grad and self.is_leaf):
-            return y
-        return self._update(op.name, y)
-
-    return assign
-
-
-class Tensor(Variable):
+class Tensor(InPlace):
     """An array of numbers that remembers how it was computed, so that it can be differentiated.
 
     >>> from minigrad import tensor
@@ -271,8 +261,6 @@ class Tensor(Variable):
     __floordiv__ = _operator(arithmetic.floor_divide)
     __rfloordiv__ = _reflected(arithmetic.floor_divide)
     __mod__, __rmod__ = _operator(arithmetic.remainder), _reflected(arithmetic.remainder)
-    __iadd__, __isub__ = _in_place(arithmetic.add), _in_place(arithmetic.subtract)
-    __imul__, __itruediv__ = _in_place(arithmetic.multiply), _in_place(arithmetic.divide)
     __matmul__ = matmul = mm = bmm = linear.matmul
     __neg__, __abs__ = arithmetic.negative, elementwise.abs
     __eq__, __ne__ = _comparison(arithmetic.equal), _comparison(arithmetic.not_equal)
@@ -321,7 +309,7 @@ class Tensor(Variable):
 
     def __getitem__(self, index: Any) -> "Tensor":
         y = self
-        for step in shaping.index_steps(index):
+        for step in shaping.index_steps(index, self.device):
             y = shaping.getitem(y, index=step)
         return y
 
@@ -394,92 +382,6 @@ class Tensor(Variable):
     def contiguous(self) -> "Tensor":
         """The tensor in row-major memory: itself if it is."""
         return self if self.array.flags.c_contiguous else self.clone()
-
-    # ------------------------------------------------------------ writing in place
-
-    def _own_array(self) -> Array:
-        """The array to write to, in place of the NumPy scalar that a reduction may have left."""
-        if isinstance(self.array, np.generic):
-            self.array = np.array(self.array)
-        return self.array
-
-    def _write(self, op: str, value: Any, steps: Sequence = (...,)) -> "Tensor":
-        recorded = self.requires_grad or (isinstance(value, Variable) and value.requires_grad)
-        if recorded and is_grad_enabled():
-            raise GraphError(
-                f"{op}: writes in place to, or from, a tensor that requires a gradient. Write "
-                "under no_grad, or compute a new tensor"
-            )
-        array, index = self._own_array(), steps[-1]
-        for step in steps[:-1]:
-            array = array[step]
-        value = value.array if isinstance(value, Variable) else value
-        try:
-            array[index] = value
-        except ValueError:
-            raise ShapeError(
-                f"{op}: got a value of shape {np.shape(value)} for {array[index].shape}; expected "
-                "one that broadcasts to it, and memory that may be written"
-            ) from None
-        mark_edited(array)
-        return self
-
-    def _update(self, op: str, value: "Tensor") -> "Tensor":
-        """Write what was computed from this tensor to it; integers cannot hold floats."""
-        if value.dtype.kind == "f" != self.dtype.kind:
-            raise DTypeError(f"{op}: got {value.dtype} to keep in {self.dtype}. Use .float() first")
-        return self._write(op, value)
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        self._write("setitem", value, shaping.index_steps(index))
-
-    def copy_(self, other: Any) -> "Tensor":
-        """Take the values of `other`."""
-        return self._write("copy_", other)
-
-    def fill_(self, value: builtins.float) -> "Tensor":
-        """Set every entry to `value`."""
-        return self._write("fill_", value)
-
-    def zero_(self) -> "Tensor":
-        """Set every entry to 0."""
-        return self._write("zero_", 0)
-
-    def add_(self, other: Any, *, alpha: builtins.float = 1) -> "Tensor":
-        """Add alpha · other."""
-        return self._update("add_", self + (other if alpha == 1 else other * alpha))
-
-    def sub_(self, other: Any, *, alpha: builtins.float = 1) -> "Tensor":
-        """Subtract alpha · other."""
-        return self._update("sub_", self - (other if alpha == 1 else other * alpha))
-
-    def mul_(self, other: Any) -> "Tensor":
-        """Multiply by `other`."""
-        return self._update("mul_", self * other)
-
-    def div_(self, other: Any) -> "Tensor":
-        """Divide by `other`."""
-        return self._update("div_", self / other)
-
-    def clamp_(self, min: Any = None, max: Any = None) -> "Tensor":
-        """Hold the entries between min and max."""
-        return self._write("clamp_", self.clamp(min, max))
-
-    def normal_(
-        self, mean: builtins.float = 0.0, std: builtins.float = 1.0,
-        *, generator: Generator | None = None,
-    ) -> "Tensor":  # fmt: skip
-        """Draw every entry from N(mean, std²)."""
-        draw = sampling.stream(generator, self.device).normal(self.shape, self.dtype)
-        return self._write("normal_", draw * std + mean)
-
-    def uniform_(
-        self, low: builtins.float = 0.0, high: builtins.float = 1.0,
-        *, generator: Generator | None = None,
-    ) -> "Tensor":  # fmt: skip
-        """Draw every entry from U[low, high)."""
-        draw = sampling.stream(generator, self.device).uniform(self.shape, self.dtype)
-        return self._write("uniform_", draw * (high - low) + low)
 
 
 Tensor.family = Tensor

@@ -12,14 +12,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, Protocol
 
-from minigrad.backend import Generator, default_generator
+from minigrad.backend import CPU, Generator, array_module, default_generator, to_device
 from minigrad.data.dataset import DataLoader
 from minigrad.errors import ArgumentError, CheckpointError, NonFiniteError
 from minigrad.nn.module import Module
-from minigrad.nonfinite import first_nonfinite, nonfinite_gradient
+from minigrad.nonfinite import first_nonfinite, nonfinite_gradient, squared_gradients
 from minigrad.optim.lr_scheduler import LRScheduler
 from minigrad.optim.optimizer import Optimizer
 from minigrad.parallel import Threads
@@ -103,21 +103,23 @@ class Descent:
     def step(self, *batch: Tensor) -> Record:
         """One step of the optimiser; the loss before it, and its parts."""
         self.optimizer.zero_grad()
+        if self.workers is None:
+            with telling_rate(self.optimizer):
+                parts = self._parts(*batch)
+            return descend("loss", parts, self.model, self.optimizer)
         with telling_rate(self.optimizer):
-            if self.workers is None:
-                parts = self._finite(*batch)
-                parts["loss"].backward()
-            else:
-                parts = self.workers.backward(self._finite, batch, self.model.parameters())
-            values = {name: float(part) for name, part in parts.items()}
+            parts = self.workers.backward(self._finite, batch, self.model.parameters())
             check_gradients(self.model)
         self.optimizer.step()
-        return values
+        return {name: float(part) for name, part in parts.items()}
+
+    def _parts(self, *batch: Tensor) -> dict[str, Tensor]:
+        found = self.loss(self.model, *batch)
+        return found if isinstance(found, dict) else {"loss": found}
 
     def _finite(self, *batch: Tensor) -> dict[str, Tensor]:
         """The loss by its parts; NonFiniteError if it is no number."""
-        found = self.loss(self.model, *batch)
-        parts = found if isinstance(found, dict) else {"loss": found}
+        parts = self._parts(*batch)
         check_loss("loss", parts["loss"], self.model)
         return parts
 
@@ -142,17 +144,54 @@ class Descent:
             self.scheduler.load_state_dict(state["scheduler"])
 
 
-def check_loss(name: str, loss: Tensor, model: Module) -> None:
-    """Raise NonFiniteError, with the cause, if the loss is NaN or infinite: before its gradient."""
-    value = float(loss)
+def descend(
+    name: str, parts: dict[str, Tensor], model: Module, optimizer: Optimizer,
+    player: Module | None = None,
+) -> Record:  # fmt: skip
+    """One step of the optimiser down the slope of parts[name]; all parts as numbers.
+
+    Of the model only the parameters of `player` are moved, if one is given; their gradients are
+    taken to be forgotten. On a device the host waits once, for all the numbers together.
+
+    Raises NonFiniteError, and does not step, if the loss or a gradient is not finite.
+    """
+    loss, on_device = parts[name], parts[name].device != CPU
+    with telling_rate(optimizer):
+        if not on_device:  # a look at the loss costs nothing
+            check_loss(name, loss, model)
+        moved = list(player.parameters()) if player is not None else None
+        loss.backward(inputs=moved, retain_graph=on_device)  # the cause is looked for in it
+        values = _numbers(parts, squared_gradients(player or model))
+        squares = values.pop("")
+        if on_device:
+            check_loss(name, loss, model, values[name])
+        check_gradients(player or model, squares)
+    optimizer.step()
+    return values
+
+
+def _numbers(parts: dict[str, Tensor], squares: Any) -> Record:
+    """The parts as numbers, and with no name Σ g²: read from a device all at once."""
+    arrays = {**{name: part.array for name, part in parts.items()}, "": squares}
+    first = next(iter(parts.values()))
+    if first.device == CPU:
+        return {name: float(x) for name, x in arrays.items()}
+    xp = array_module(first.array)
+    together = xp.concatenate([xp.asarray(x, "float64").reshape(1) for x in arrays.values()])
+    return dict(zip(arrays, to_device(together, CPU).tolist(), strict=True))
+
+
+def check_loss(name: str, loss: Tensor, model: Module, value: float | None = None) -> None:
+    """Raise NonFiniteError, with the cause, if the loss is NaN or infinite; `value` if known."""
+    value = float(loss) if value is None else value
     if not math.isfinite(value):
         cause = first_nonfinite(loss, model)
         raise NonFiniteError(f"{name}: got {value}; expected a number. {cause}")
 
 
-def check_gradients(model: Module) -> None:
-    """Raise NonFiniteError if a parameter's gradient is not finite: before the optimiser's step."""
-    cause = nonfinite_gradient(model)
+def check_gradients(model: Module, squares: float | None = None) -> None:
+    """Raise NonFiniteError if a parameter's gradient is not finite; `squares` is Σ g², if known."""
+    cause = nonfinite_gradient(model, squares)
     if cause:
         raise NonFiniteError(cause)
 
@@ -190,7 +229,7 @@ def train(
     With `checkpoint`, a path, everything is saved after each epoch and at Ctrl-C, which is obeyed
     after the step under way (a second one at once): the trainer's state, random generators, and
     the place in the data. With `resume` training continues from that file as if it had never
-    stopped, to the last bit.
+    stopped, to the last bit; on another device, from the same place.
 
     A step that raises NonFiniteError ends it, and the message says which step it was.
     """
@@ -249,15 +288,22 @@ class _Run:
         self.sums: dict[str, tuple[float, int]] = {}  # Σ over the examples that have it, and these
         self.seconds = 0.0  # spent on it so far
         self.records: list[Record] = []
-        self.at_start: list[Any] | None = None  # the generators' states when it began
+        self.at_start: dict[str, Any] | None = None  # the generators' states when it began
 
-    def _generators(self) -> list[Generator]:
-        own = [self.loader.generator] if self.loader.generator is not None else []
-        return [default_generator(), *own]
+    def _generators(self) -> dict[str, Generator]:
+        """The default ones of the CPU and of the model's device, and the loader's own."""
+        places = {CPU, *(x.device for x in self.trainer.model.parameters())}
+        found = {str(where): default_generator(where) for where in sorted(places, key=str)}
+        if self.loader.generator is not None:
+            found["loader"] = self.loader.generator
+        return found
+
+    def _states(self) -> dict[str, Any]:
+        return {name: g.get_state() for name, g in self._generators().items()}
 
     def batches(self) -> Iterator[tuple]:
         """The batches of the epoch under way that have not been seen yet."""
-        now = [g.get_state() for g in self._generators()]
+        now = self._states()
         seen = self.step
         if not seen:
             self.at_start = now
@@ -272,9 +318,11 @@ class _Run:
         for batch in unseen:
             yield batch if isinstance(batch, tuple) else (batch,)
 
-    def _set_generators(self, states: Iterable[Any]) -> None:
-        for generator, state in zip(self._generators(), states, strict=True):
-            generator.set_state(state)
+    def _set_generators(self, states: dict[str, Any]) -> None:
+        """Those of a device that was not in use then stay as they are."""
+        for name, generator in self._generators().items():
+            if name in states or not name.startswith("cuda"):
+                generator.set_state(states[name])
 
     def train_step(self, batch: tuple) -> Record:
         """One step of the trainer; what it answered."""
@@ -307,7 +355,7 @@ class _Run:
         """Everything that training depends on."""
         return {
             **self.trainer.state_dict(),
-            "generators": [g.get_state() for g in self._generators()],
+            "generators": self._states(),
             "generators_at_start": self.at_start,
             "epoch": self.epoch, "step": self.step, "examples": self.examples,
             "sums": self.sums, "seconds": self.seconds, "records": self.records,

@@ -14,13 +14,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from minigrad import Generator, Tensor, nn, set_grad_enabled
+from minigrad import Generator, Tensor, set_grad_enabled
 from minigrad.errors import ArgumentError, CheckpointError, GraphError
 from minigrad.nn.spectral_norm import SpectralNorm
 from minigrad.optim import Adam
 from minigrad.optim.lr_scheduler import LRScheduler
 from minigrad.optim.optimizer import Optimizer
-from minigrad.training import Record, check_gradients, check_loss, telling_rate
+from minigrad.training import Record, descend
 from models import gan_losses
 from models.ema import EMA
 from models.gan import GAN
@@ -144,10 +144,11 @@ class Game:
     def discriminator_step(self, x: Tensor, fake: Tensor, *labels: Tensor) -> Record:
         """D's half of a round; G's weights and their `.grad` stay as they are."""
         parts = self.discriminator_loss(x, fake, *labels)
-        self._descend("d_loss", parts, self.gan.discriminator, self.d_optimizer)
+        self.d_optimizer.zero_grad()
+        values = descend("d_loss", parts, self.gan, self.d_optimizer, self.gan.discriminator)
         if self.clip:
             clip_weights(self.gan.discriminator, self.clip)
-        return {name: float(part) for name, part in parts.items()}
+        return values
 
     def generator_step(self, fake: Tensor, *labels: Tensor) -> Record:
         """G's half, `fake` with its graph; D's weights and their `.grad` stay as they are."""
@@ -157,21 +158,11 @@ class Game:
                 "detached and not under no_grad: its gradient is to reach G"
             )
         parts = self.generator_loss(fake, *labels)
-        self._descend("g_loss", parts, self.gan.generator, self.g_optimizer)
+        self.g_optimizer.zero_grad()
+        values = descend("g_loss", parts, self.gan, self.g_optimizer, self.gan.generator)
         if self.average is not None:
             self.average.update(self.gan.generator)
-        return {name: float(part) for name, part in parts.items()}
-
-    def _descend(
-        self, name: str, parts: dict[str, Tensor], player: nn.Module, optimizer: Optimizer
-    ) -> None:
-        """One player's step on its loss."""
-        optimizer.zero_grad()
-        with telling_rate(optimizer):
-            check_loss(name, parts[name], self.gan)
-            parts[name].backward(inputs=list(player.parameters()))
-            check_gradients(player)
-        optimizer.step()
+        return values
 
     # ------------------------------------------------------------ around the moves
 

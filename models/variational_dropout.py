@@ -119,7 +119,9 @@ class GaussianLinear(nn.Module):
             tensor(v, dtype=self.weight.dtype, device=self.weight.device)
             for v in (0.0, self.prior_std)
         )
-        return kl_divergence(Normal(self.weight, log_var=self.log_var), Normal(zero, std)).sum()
+        prior = Normal(zero, std, validate_args=False)  # a look at them may be a wait
+        drawn_from = Normal(self.weight, log_var=self.log_var, validate_args=False)
+        return kl_divergence(drawn_from, prior).sum()
 
     def extra_repr(self) -> str:
         return (

@@ -1,8 +1,12 @@
-"""What every test shares: how many examples Hypothesis draws, and pictures without a screen."""
+"""What every test shares: examples that Hypothesis draws, pictures without a screen, devices."""
 
 import os
 
+import pytest
 from hypothesis import settings
+
+from minigrad import backend
+from tests import strict
 
 os.environ["MPLBACKEND"] = "Agg"
 
@@ -13,3 +17,26 @@ settings.register_profile(
 )
 settings.register_profile("nightly", deadline=None, max_examples=3000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--device", choices=("strict", "cpu", "cuda"), default="strict",
+        help="where tests/device runs: on CuPy's stand-in (default), on NumPy, or on a CUDA device",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def device(request, monkeypatch):
+    """The name of the device that tests of devices run on: `cuda`, real or not, or `cpu`."""
+    asked = request.config.getoption("--device")
+    if asked == "strict":
+        monkeypatch.setitem(backend._modules, strict.ndarray, strict.library)
+        monkeypatch.setattr(backend, "_default_generators", {})
+        strict.waits.clear()
+    elif asked == "cuda":
+        try:
+            backend._cuda_library()
+        except backend.DeviceError as error:
+            pytest.skip(f"--device cuda: {error}")
+    return "cpu" if asked == "cpu" else "cuda"

@@ -5,11 +5,13 @@ float type (DTypeError), class indices apart. `reduction` is "mean", "sum" or "n
 name only: in PyTorch the abandoned size_average and reduce stand before it.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
-from minigrad.backend import Array, array_module
+from minigrad import kernels
+from minigrad.backend import Array, array_module, can_look
 from minigrad.engine import Variable, primitive
 from minigrad.errors import ArgumentError, DTypeError, ShapeError
 from minigrad.nn.fused import Fused, beside
@@ -191,6 +193,8 @@ def binary_cross_entropy_with_logits_composed(
 def _bce_with_logits(x, t, *, reduction):
     """max(x, 0) - x t = |x| / 2 + x (½ - t) has no branch"""
     xp = array_module(x)
+    if kernels.has_kernels(xp):
+        return _reduced_array(kernels.cross_entropy(xp, x, t), reduction)
     size = xp.abs(x)
     tail = xp.log1p(xp.exp(-size))
     size *= 0.5
@@ -202,6 +206,8 @@ def _bce_with_logits(x, t, *, reduction):
 
 
 def _bce_with_logits_rule(g, y, x, t, reduction):
+    if kernels.has_kernels(array_module(x)):
+        return kernels.cross_entropy_slope(array_module(x), x, t, _each(g, x, reduction))
     slope = sigmoid_array(x)
     slope -= t
     slope *= _each(g, x, reduction)
@@ -226,15 +232,18 @@ def binary_cross_entropy(
     """
     op = "binary_cross_entropy"
     _check_pair(op, input, target, reduction)
+    loss = 0.0
     for name, p in (("input", input.array), ("target", target.array)):
         wrong = ~((p >= 0) & (p <= 1))
-        if wrong.any():
+        if not can_look(p):
+            loss = _spoiled(wrong, p.dtype) + loss
+        elif wrong.any():
             raise ArgumentError(
                 f"{op}: {name}: got {p[wrong][0]}; expected probabilities, from 0 to 1. For logits "
                 "there is binary_cross_entropy_with_logits"
             )
     _check_weight(op, "weight", weight, input)
-    loss = _bernoulli_nats(input, target)
+    loss = _bernoulli_nats(input, target) + loss
     return _reduced(loss if weight is None else loss * weight, reduction)
 
 
@@ -295,7 +304,8 @@ def cross_entropy(
     >>> cross_entropy(Tensor(np.log([[1.0, 3.0]])), Tensor(np.array([1]))).exp().item()
     1.3333333333333333
 
-    Raises ArgumentError for an index that is no class, or a mean over nothing.
+    Raises ArgumentError for an index that is no class, or a mean over nothing; on a device, where
+    looking at the indices would make it wait, the loss is NaN instead.
     """
     op = "cross_entropy"
     if not 0 <= label_smoothing <= 1:
@@ -361,7 +371,8 @@ def _pick(
         raise ShapeError(f"{op}: target: got {t.shape}; expected {expected} for {log_p.shape}")
     kept = t != ignore_index
     t = t * kept
-    check_classes(op, t, count)
+    wrong = check_classes(op, t, count)
+    t = t if wrong is None else t.clip(0, count - 1)
     xp = array_module(t)
     index = [xp.arange(n).reshape(-1, *[1] * (t.ndim - i - 1)) for i, n in enumerate(t.shape)]
     share = Tensor(kept.astype(log_p.dtype))
@@ -372,22 +383,33 @@ def _pick(
     if label_smoothing:
         uniform = -_weighted(log_p, weight, axis).sum(axis) / count
         losses = losses * (1.0 - label_smoothing) + uniform * label_smoothing
-    if not kept.all():
+    if not can_look(t) or not kept.all():
         losses = where(Tensor(kept), losses, 0.0)
+    if wrong is not None:
+        losses = losses + _spoiled(wrong, log_p.dtype)
     if reduction != "mean":
         return _reduced(losses, reduction)
     total = share.sum()
-    if not total.array:
+    if can_look(t) and not total.array:
         raise ArgumentError(f"{op}: got {t.size} targets of no weight; expected one that counts")
     return losses.sum() / total
 
 
-def check_classes(op: str, classes: Any, count: int) -> None:
-    """Raise ArgumentError, with the place, unless all are class indices."""
+def _spoiled(wrong: Array, dtype: Any) -> Tensor:
+    """NaN where something is wrong, 0 elsewhere: what is added to a loss to stop the training."""
+    return Tensor(array_module(wrong).where(wrong, math.nan, 0.0).astype(dtype))
+
+
+def check_classes(op: str, classes: Array, count: int) -> Array | None:
+    """Raise ArgumentError, with the place, unless all are class indices; on a device answer where
+    they are not."""
     wrong = (classes < 0) | (classes >= count)
+    if not can_look(classes):
+        return wrong
     if wrong.any():
         row = int(wrong.reshape(-1).argmax())
         raise ArgumentError(
             f"{op}: got class {int(classes.reshape(-1)[row])} at row {row}; expected 0 to "
             f"{count - 1}, for {count} classes"
         )
+    return None

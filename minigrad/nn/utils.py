@@ -34,15 +34,14 @@ def clip_grad_norm_(
     if not gradients:
         return zeros(())
     total = norm(stack([norm(g, norm_type) for g in gradients]), norm_type)
-    if error_if_nonfinite and not math.isfinite(total.item()):
+    if error_if_nonfinite and not math.isfinite(value := total.item()):
         raise NonFiniteError(
-            f"clip_grad_norm_: got gradients of norm {total.item()}; expected a finite norm. "
+            f"clip_grad_norm_: got gradients of norm {value}; expected a finite norm. "
             "Look for the first loss that is not finite, or lower the learning rate"
         )
-    scale = max_norm / (total.item() + 1e-6)
-    if not scale >= 1:
-        for g in gradients:
-            g.mul_(scale)
+    scale = (max_norm / (total + 1e-6)).clamp(max=1.0)
+    for g in gradients:
+        g.mul_(scale)
     return total
 
 

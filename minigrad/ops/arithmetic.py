@@ -241,7 +241,7 @@ def where(condition: Variable, a: Any, b: Any) -> Variable:
         b, a = _with_number("where", b, a)
     else:
         number = np.float32 if isinstance(a, float) or isinstance(b, float) else np.int64
-        a, b = condition.family(np.asarray(a, number)), b
+        a, b = condition.family(array_module(condition.array).asarray(a, number)), b
     parts = condition, a, b
     shape = broadcast_shape("where", *(x.array.shape for x in parts if isinstance(x, Variable)))
     return _choose(*(

@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from minigrad.backend import Array, array_module
+from minigrad.backend import Array, array_module, linalg_errors
 from minigrad.engine import Variable, primitive
 from minigrad.errors import ArgumentError, DTypeError, ShapeError
 from minigrad.ops.linear import Product, matmul, transposed
@@ -139,7 +139,8 @@ def cholesky(x):
     _check_square("cholesky", x)
     xp = array_module(x)
     try:
-        y = xp.linalg.cholesky(x)
+        with linalg_errors(x):
+            y = xp.linalg.cholesky(x)
     except np.linalg.LinAlgError:
         y = None
     if y is None or not xp.isfinite(y).all():
@@ -177,7 +178,8 @@ def _explain(x: Array) -> None:
 def _positive(x: Array) -> bool:
     xp = array_module(x)
     try:
-        return bool(xp.isfinite(xp.linalg.cholesky(x)).all())
+        with linalg_errors(x):
+            return bool(xp.isfinite(xp.linalg.cholesky(x)).all())
     except np.linalg.LinAlgError:
         return False
 
@@ -190,7 +192,8 @@ def inv(x):
     """y = x⁻¹; ArgumentError if x is singular"""
     _check_square("inv", x)
     try:
-        return array_module(x).linalg.inv(x)
+        with linalg_errors(x):
+            return array_module(x).linalg.inv(x)
     except np.linalg.LinAlgError as error:
         raise ArgumentError(
             f"inv: got a singular matrix, in shape {x.shape}; expected one with an inverse"

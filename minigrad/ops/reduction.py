@@ -96,7 +96,9 @@ def _euclid(x, *, dim, keepdim):
     """√Σ x², scaled by the largest |x| so that no square overflows"""
     xp = array_module(x)
     axis = axes(dim, x.ndim, "norm")
-    largest = xp.abs(x).max(axis, keepdims=True, initial=0)
+    if 0 in (x.shape[i] for i in axis):
+        return sum_array(x, axis, keepdim)  # 0, for no entries
+    largest = xp.abs(x).max(axis, keepdims=True)
     scale = xp.where((largest > 0) & xp.isfinite(largest), largest, 1).astype(x.dtype, copy=False)
     y = scale * xp.sqrt(sum_array((x / scale) ** 2, axis, keepdims=True))
     return y if keepdim else y.squeeze(axis)

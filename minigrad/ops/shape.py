@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import Array, array_module, device_of, to_device
+from minigrad.backend import CPU, Array, Device, array_module, device_of, to_device
 from minigrad.engine import Variable, primitive
-from minigrad.errors import ArgumentError, DTypeError, ShapeError
+from minigrad.errors import ArgumentError, DeviceError, DTypeError, ShapeError
 
 Shape = tuple[int, ...]
 Dim = int | Sequence[int] | None
@@ -213,21 +213,34 @@ clone.vjp(lambda g, y, x: g)
 # ---------------------------------------------------------------- getitem ⇄ scatter_add
 
 
-def plain_index(index: Any) -> Any:
-    """`index` with variables replaced by their arrays, lists by integer arrays."""
+def plain_index(index: Any, where: Device = CPU) -> Any:
+    """`index` with variables replaced by their arrays, lists by integer arrays.
+
+    Arrays of the CPU are put on the device `where`. Raises DeviceError for others that are not
+    there.
+    """
     if isinstance(index, tuple):
-        return tuple(map(plain_index, index))
+        return tuple(plain_index(part, where) for part in index)
     if isinstance(index, list):
         index = np.asarray(index) if index else np.zeros(0, np.int64)
     elif isinstance(index, Variable):
         index = index.array
     if getattr(index, "dtype", None) is not None and index.dtype.kind not in "biu":
         raise DTypeError(f"getitem: got an index of {index.dtype}; expected integers or booleans")
+    if hasattr(index, "strides") and (there := device_of(index)) != where:
+        if there != CPU:
+            raise DeviceError(
+                f"getitem: got an index on {there} for a tensor on {where}; expected one device. "
+                f'Use .to("{there.type}") on the tensor'
+            )
+        return to_device(index, where)
     return index
 
 
-def index_steps(index: Any) -> list:
+def index_steps(index: Any, where: Device = CPU) -> list:
     """The indices by which NumPy, one after the other, reads what PyTorch reads by `index`.
+
+    They are for an array on the device `where`.
 
     PyTorch takes integers out first; NumPy would count them as index arrays, and move the axes.
 
@@ -236,7 +249,7 @@ def index_steps(index: Any) -> list:
     >>> [getattr(part, "shape", part) for part in index_steps((0, ..., [1, 1]))[1]]
     [Ellipsis, (2,)]
     """
-    index = plain_index(index)
+    index = plain_index(index, where)
     parts = index if isinstance(index, tuple) else ()
     arrays = [part for part in parts if getattr(part, "ndim", 0)]
     if not arrays or not any(map(_is_integer, parts)):

@@ -11,7 +11,9 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from minigrad.backend import Array, array_module, keep_freed_memory
+from minigrad import kernels
+from minigrad.backend import CPU, Array, array_module, keep_freed_memory, to_device
+from minigrad.creation import tensor
 from minigrad.engine import enable_grad, mark_edited
 from minigrad.errors import ArgumentError, CheckpointError, DTypeError
 from minigrad.tensor import Tensor
@@ -23,13 +25,14 @@ class Block:
     """Parameters stepped together: flat buffers of their values and state."""
 
     def __init__(self, params: list[Tensor], states: list[dict[str, Any]]) -> None:
-        xp = array_module(params[0].array)
+        xp, place = array_module(params[0].array), params[0].device
         self.params = params
         self.step = states[0]["step"]
         self.values = xp.concatenate([p.array.ravel() for p in params])
-        self.scratch = xp.empty((2, min(PIECE, self.values.size)), self.values.dtype)
+        self.piece = PIECE if place == CPU else max(PIECE, self.values.size)  # a device has no need
+        self.scratch = xp.empty((2, min(self.piece, self.values.size)), self.values.dtype)
         self.buffers = {
-            name: xp.concatenate([xp.asarray(s[name], self.values.dtype).ravel() for s in states])
+            name: xp.concatenate([to_device(s[name], place).ravel() for s in states])
             for name in states[0]
             if name != "step"
         }
@@ -62,13 +65,13 @@ class Block:
         short: list[Array] = []
         for p in self.params:
             g = p.grad.array.ravel()
-            if short and sum(h.size for h in short) + g.size > PIECE:
+            if short and sum(h.size for h in short) + g.size > self.piece:
                 yield array_module(g).concatenate(short)
                 short = []
-            if g.size < PIECE:
+            if g.size < self.piece:
                 short.append(g)
             else:
-                yield from (g[i : i + PIECE] for i in range(0, g.size, PIECE))
+                yield from (g[i : i + self.piece] for i in range(0, g.size, self.piece))
         if short:
             yield array_module(self.values).concatenate(short)
 
@@ -146,7 +149,7 @@ class Optimizer:
     def _advance(self, block: Block, group: dict[str, Any]) -> None:
         block.step += 1
         for w, g, state in block.pieces():
-            spare, scratch = block.scratch[:, : w.size]
+            spare, scratch = block.scratch[0, : w.size], block.scratch[1, : w.size]
             if group["maximize"]:
                 g = -g
             if group["weight_decay"]:
@@ -208,9 +211,8 @@ class Optimizer:
                 problems.append(f"parameter {i}: expected 0 to {len(params) - 1}")
                 continue
             p = params[int(i)]
-            xp = array_module(p.array)
             state[p] = {
-                k: int(v) if k == "step" else xp.array(getattr(v, "array", v), p.dtype)
+                k: int(v) if k == "step" else tensor(v, dtype=p.dtype, device=p.device).array
                 for k, v in entries.items()
             }
             problems += [
@@ -379,6 +381,9 @@ class Adam(Optimizer):
         self, w: Array, g: Array, state: dict[str, Array], scratch: Array, t: int, group: dict
     ) -> None:
         xp, m, s = array_module(w), state["exp_avg"], state["exp_avg_sq"]
+        if kernels.has_kernels(xp) and not group["amsgrad"]:
+            kernels.adam(xp, w, g, m, s, group["lr"], group["betas"], group["eps"], t)
+            return
         beta_1, beta_2 = group["betas"]
         xp.subtract(g, m, out=scratch)
         scratch *= 1 - beta_1

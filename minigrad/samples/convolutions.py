@@ -95,7 +95,7 @@ _kernels = np.random.default_rng(3).standard_normal(_w)
 
 def _of_images(name: str, primitive, reference, shape) -> Row:
     """With its kernels fixed a convolution is linear, and its rule is its adjoint."""
-    fn = lambda x: primitive(x, tensor(_kernels).to(x.dtype), geometry=_leftover)
+    fn = lambda x: primitive(x, tensor(_kernels).to(x), geometry=_leftover)
     value = lambda x: reference(_leftover)(x, _kernels)
     return Row(f"{name}, of images", fn, (shape,), value, linear=True)
 

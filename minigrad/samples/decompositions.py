@@ -15,13 +15,13 @@ from minigrad.tensor import Tensor
 def _positive(x):
     """x xᵀ + 2, symmetric and positive definite, of a tensor or an array."""
     two = 2.0 * np.eye(3)
-    return x @ x.T + (tensor(two).to(x.dtype) if isinstance(x, Tensor) else two)
+    return x @ x.T + (tensor(two).to(x) if isinstance(x, Tensor) else two)
 
 
 def _dominant(x):
     """x + 5, whose diagonal is away from 0 and outweighs the rest."""
     five = 5.0 * np.eye(3)
-    return x + (tensor(five).to(x.dtype) if isinstance(x, Tensor) else five)
+    return x + (tensor(five).to(x) if isinstance(x, Tensor) else five)
 
 
 def _factor(x):

@@ -42,10 +42,10 @@ def layer(
     Its inputs, of the `shapes`, come first, then its parameters; `targets` are constants.
     """
     parameters = tuple(p.shape for p in make().parameters())
-    constants = tuple(map(tensor, targets))
 
     def fn(*xs: Tensor) -> Tensor:
-        module = make().to(xs[0].dtype)
+        module = make().to(xs[0])
+        constants = (tensor(x, device=xs[0].device) for x in targets)
         return with_parameters(module, xs[len(shapes) :])(*xs[: len(shapes)], *constants)
 
     return Row(f"nn.{name}", fn, (*shapes, *parameters), reference, draw, **options)

@@ -13,7 +13,8 @@ _sigmoid = lambda x: 1.0 / (1.0 + np.exp(-x))
 _erf = np.vectorize(math.erf, otypes=[float])
 MASK = np.array([[True, False, False, True], [False] * 4, [True, True, False, True]])
 _tanh_gelu = lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-_where = lambda a, b: arithmetic.where(tensor(MASK), a, b)
+_mask = lambda x: tensor(MASK, device=x.device)
+_where = lambda a, b: arithmetic.where(_mask(b), a, b)
 
 ARITHMETIC = [
     of_two("add", lambda a, b: a + b, np.add, linear=True),
@@ -44,9 +45,9 @@ ARITHMETIC = [
         lambda a, b: np.where(MASK, a, b), linear=True),
     Row("where, spread", _where, ((1, 4), (3, 1)),
         lambda a, b: np.where(MASK, a, b), linear=True),
-    Row("where, a masked fill", lambda a: a.masked_fill(tensor(MASK), 2.0), ((3, 4),),
+    Row("where, a masked fill", lambda a: a.masked_fill(_mask(a), 2.0), ((3, 4),),
         lambda a: np.where(MASK, 2.0, a)),
-    Row("where, a number", lambda a: _where(2.0, a) + a.where(tensor(MASK), 1), ((3, 4),),
+    Row("where, a number", lambda a: _where(2.0, a) + a.where(_mask(a), 1), ((3, 4),),
         lambda a: np.where(MASK, 2.0, a) + np.where(MASK, a, 1.0)),
 ]  # fmt: skip
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from minigrad.backend import to_device
 from minigrad.creation import tensor
 from minigrad.ops import linear, shape
 from minigrad.samples.pointwise import MASK
@@ -29,6 +30,7 @@ def _scattered(x):
 
 
 _places = np.array([[1, 1], [0, 3], [2, 1]])
+_rows = np.array([2, 0, 2])
 _index = np.array([[1], [1], [0]]), np.array([0, 2, 2])
 
 SHAPES = [
@@ -43,17 +45,19 @@ SHAPES = [
     Row("transpose", lambda x: x.transpose(0, -1), ((2, 3, 4),),
         lambda x: x.swapaxes(0, 2), linear=True),
     Row("flip", lambda x: x.flip(0, 2), ((2, 3, 4),), lambda x: x[::-1, :, ::-1], linear=True),
-    Row("move", lambda x: shape.move(x, device="cpu"), ((3, 4),), np.copy, linear=True),
+    Row("move", lambda x: shape.move(x, device=x.device), ((3, 4),), np.copy, linear=True),
     Row("getitem, slices", lambda x: x[1:, None, ..., ::-2], ((3, 2, 5),),
         lambda x: x[1:, None, :, ::-2], linear=True),
     Row("getitem, repeated", lambda x: x[_index], ((2, 4),), _cells, linear=True),
-    Row("getitem, mask", lambda x: x[tensor(MASK)], ((3, 4),), lambda x: x[MASK], linear=True),
+    Row("getitem, mask", lambda x: x[tensor(MASK, device=x.device)], ((3, 4),),
+        lambda x: x[MASK], linear=True),
     Row("getitem, one entry", lambda x: x[1, -1], ((2, 4),), lambda x: x[1, 3], linear=True),
-    Row("getitem, gather", lambda x: x.gather(1, tensor(_places)), ((3, 4),),
+    Row("getitem, gather", lambda x: x.gather(1, tensor(_places, device=x.device)), ((3, 4),),
         lambda x: np.take_along_axis(x, _places, 1), linear=True),
     Row("getitem, unbind", lambda x: x.unbind(1)[-1] - x.unbind(1)[0], ((3, 2, 4),),
         lambda x: x[:, 1] - x[:, 0], linear=True),
-    Row("scatter_add", lambda x: shape.scatter_add(x, index=np.array([2, 0, 2]), shape=(3, 4)),
+    Row("scatter_add",
+        lambda x: shape.scatter_add(x, index=to_device(_rows, x.device), shape=(3, 4)),
         ((3, 4),), _scattered, linear=True, never_empty="its index names three entries"),
     Row("split", lambda x: shape.cat(x.split((1, 3), 1)[::-1], 1), ((2, 4),),
         lambda x: np.roll(x, -1, 1), linear=True),
@@ -116,7 +120,7 @@ _weight = np.random.default_rng(7).standard_normal((4, 3))
 
 PRODUCTS = [
     Row("matmul", lambda a, b: a @ b, ((2, 3), (3, 4)), lambda a, b: np.einsum("ij,jk->ik", a, b)),
-    Row("matmul with a constant", lambda a: a @ tensor(_weight).to(a.dtype), ((2, 4),),
+    Row("matmul with a constant", lambda a: a @ tensor(_weight).to(a), ((2, 4),),
         lambda a: np.einsum("ij,jk->ik", a, _weight), linear=True),
     Row("matmul, batches", lambda a, b: a @ b, ((2, 1, 3, 2), (4, 2, 3)),
         lambda a, b: np.einsum("aoij,bjk->abik", a, b)),

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minigrad import nn
-from minigrad.backend import Generator
+from minigrad.backend import Generator, to_device
 from minigrad.ops import resize, window
 from minigrad.ops.conv.geometry import ConvGeometry
 from minigrad.samples.convolutions import direct_terms, transposed_terms
@@ -12,6 +12,7 @@ from minigrad.samples.row import Row, distinct
 
 _size = dict(geometry=ConvGeometry.direct((5, 4), (3, 2), (2, 1), (1, 0), (1, 2)))
 _winners = np.array([0, 3, 1, 0, 4, 5], np.uint8).reshape(1, 1, 3, 2)
+_on = lambda x, constant: to_device(constant, x.device)
 
 
 def _windows(x, blank=0.0):
@@ -39,10 +40,10 @@ _rows, _columns = np.random.default_rng(6).standard_normal((2, 2, 3))
 WINDOWS = [
     Row("max_pool", lambda x: window.max_pool(x, **_size), ((1, 1, 5, 4),),
         lambda x: _windows(x, -np.inf).max((1, 2)).reshape(1, 1, 3, 2), distinct),
-    Row("pick", lambda x: window.pick(x, winners=_winners, **_size), ((1, 1, 5, 4),),
+    Row("pick", lambda x: window.pick(x, winners=_on(x, _winners), **_size), ((1, 1, 5, 4),),
         lambda x: _windows(x).reshape(6, 6)[range(6), _winners.ravel()].reshape(1, 1, 3, 2),
         linear=True),
-    Row("place", lambda y: window.place(y, winners=_winners, **_size), ((1, 1, 3, 2),),
+    Row("place", lambda y: window.place(y, winners=_on(y, _winners), **_size), ((1, 1, 3, 2),),
         _placed, linear=True),
     Row("add_up", lambda x: window.add_up(x, **_size), ((1, 1, 5, 4),),
         lambda x: _windows(x).sum((1, 2)).reshape(1, 1, 3, 2), linear=True),

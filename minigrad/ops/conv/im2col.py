@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+from minigrad import kernels
 from minigrad.backend import Array, array_module
 from minigrad.ops.conv.geometry import ConvGeometry
 
@@ -84,6 +85,9 @@ def gather(x: Array, w: Array, geometry: ConvGeometry) -> Array:
 
 def scatter(y: Array, w: Array, geometry: ConvGeometry) -> Array:
     """X̄ = Y W, and every patch added to its place."""
+    if kernels.has_kernels(array_module(y)):
+        X = _rows(y, geometry) @ _kernels(w, geometry)
+        return kernels.col2im(array_module(y), X, len(y), geometry)
     n, c, zeros = len(y), geometry.groups * w.shape[1], array_module(y).zeros
     if w.shape[1] > FEW:
         x = zeros((n, *geometry.input_size, c), y.dtype).transpose(0, 3, 1, 2)
@@ -111,6 +115,8 @@ def products(x: Array, y: Array, geometry: ConvGeometry) -> Array:
 
 def im2col(x: Array, geometry: ConvGeometry) -> Array:
     """X (g, n·oh·ow, kh·kw·c): the patches of x (n, g·c, h, w) as rows."""
+    if kernels.has_kernels(array_module(x)):
+        return kernels.im2col(array_module(x), x, geometry)
     pixels = _pixels(x, geometry)
     g, n, _, _, c = pixels.shape
     rows, length = n * math.prod(geometry.output_size), math.prod(geometry.kernel_size) * c
