@@ -25,7 +25,7 @@ from PIL import Image
 
 import minigrad
 from demos.common import Images, load_images, parser, run, table
-from demos.pca import PCA, codes_of, flat, train_deep
+from demos.pca import codes_of, components_of, flat, train_deep
 from demos.pictures import Panel, draw_panels, mosaic, shown
 from minigrad.errors import ArgumentError
 from models.autoencoder import Autoencoder
@@ -143,12 +143,16 @@ def by_autoencoder(args: argparse.Namespace, train: Images, test: Images) -> lis
 
 def by_pca(train: Images, test: Images) -> list[Way]:
     """The same for principal components."""
-    found, x, known = [], flat(test.images), flat(train.images)
-    pca = PCA(known)
+    found, x = [], flat(test.images)
+    asked, known = (minigrad.tensor(flat(part.images)) for part in (test, train))
+    components = components_of(train.images)
     for d in COMPONENTS:
+        plane = components.first(d)
+        codes, known_codes = plane.encode(asked).numpy(), plane.encode(known).numpy()
         for bits in BITS:
-            quantiser = Quantiser(pca.encode(known, d), bits)
-            rows = pca.decode(quantiser.read(quantiser.write(pca.encode(x, d))))
+            quantiser = Quantiser(known_codes, bits)
+            numbers = quantiser.read(quantiser.write(codes))
+            rows = plane.decode(minigrad.tensor(numbers)).numpy()
             name = f"{d} components, {bits} bits"
             found.append(way("PCA", name, d * bits / 8, rows, x, 4 * 784 * (d + 1)))
     return found

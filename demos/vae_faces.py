@@ -86,7 +86,7 @@ TURNING = Kind("heads that turn and smile", "heads", lambda: Gaussian("shared"))
 
 def flags() -> argparse.Namespace:
     """The command line."""
-    made = parser(__doc__, epochs=8, datasets=FACES)
+    made = parser(__doc__, epochs=6, datasets=FACES)
     made.add_argument(
         "--faces", type=int,
         help="to train on: drawn ones (default 6000), or of a folder at most so many (default all)",
@@ -358,7 +358,7 @@ def main() -> None:
     print("\n" + scores_in_words(trainings, scores))
     if args.drawn:
         data = load_faces(args, 2 * args.faces // 3, tested, heads)
-        turning = Training(TURNING, args, data, 3 * args.epochs // 2)
+        turning = Training(TURNING, args, data, 2 * args.epochs)
         turning.run(folder)
         walker = Walker(turning.model, *data)
         found = [walker.road(name, 4 if args.quick else 60) for name in ROADS]
