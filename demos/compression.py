@@ -6,11 +6,11 @@ values that one training code in 200 lies beyond, and decoded. JPEG, by Pillow, 
 
 What to see: in 2 or 4 bytes the autoencoder writes a digit, if not always the right one, and better
 than PCA does. JPEG cannot write so little: whole files of its least quality have two hundred bytes,
-most of them tables and markers, and the picture alone thirty or forty. From 8 bytes on PCA is as
-good as these autoencoders, and then better; with about twice the bytes JPEG, which knows nothing of
-digits and writes any picture, reaches it. The others know nothing else, and both sides must own the
-decoder: its bytes, as float32, are in the table and not in the curves. Four bits a code lose little
-against eight; two lose much, but as many more codes can be worth it.
+most of them tables and markers, and the picture alone thirty or forty. With 32 bytes PCA is better
+than these autoencoders; with about twice the bytes JPEG, which knows nothing of digits and writes
+any picture, reaches it. The others know nothing else, and both sides must own the decoder: its
+bytes, as float32, are in the table and not in the curves. Four bits a code lose little against
+eight; two lose much, though for PCA as many more components are worth it.
 """
 
 import argparse

@@ -28,7 +28,7 @@ from minigrad.errors import ArgumentError
 from models.linear_autoencoder import PCA, pca
 
 COURSE = "A21"
-TIME = "a minute"
+TIME = "half a minute"
 
 HITS = 5
 SIZES = 2, 4, 8, 16  # of the code

@@ -34,7 +34,7 @@ from minigrad.training import fit
 from models.autoencoder import Autoencoder
 
 COURSE = "A4, A25"
-TIME = "half a minute"
+TIME = "15 seconds"
 
 TURNS = 1.0  # of the spiral and of the roll
 POINTS = 1_000  # to learn from, and as many to test with
