@@ -61,6 +61,8 @@ def flags() -> argparse.Namespace:
         args.epochs = min(args.epochs, 4)
     if args.epochs <= ALONE:
         raise ArgumentError(f"--epochs: got {args.epochs}; expected more than {ALONE}")
+    if not 0 < args.std < np.inf:
+        raise ArgumentError(f"--std: got {args.std}; expected a number above 0")
     return args
 
 

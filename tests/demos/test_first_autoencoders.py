@@ -74,4 +74,6 @@ def test_draws_its_pictures(quick):
 def test_what_goes_wrong_is_one_line(tmp_path):
     done = demo("--epochs", ALONE, "--out", tmp_path)
     assert_one_line(done, f"--epochs: got {ALONE}; expected more than {ALONE}")
-    assert_one_line(demo("--std", -1, "--out", tmp_path), "std: got -1.0; expected 0 or more")
+    assert_one_line(
+        demo("--std", -1, "--out", tmp_path), "--std: got -1.0; expected a number above 0"
+    )
