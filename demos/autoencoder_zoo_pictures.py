@@ -132,25 +132,25 @@ def draw_bound(
 
     Answers with the largest share of the bound that was seen: of the shortest δ, and of all.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.2))
-    highest = {}
-    for i, (name, model) in enumerate(models.items()):
+    figure, panels = plt.subplots(1, len(models) + 1, figsize=(4 * len(models) + 4, 4))
+    spectrum, highest = panels[-1], {}
+    for i, (left, (name, model)) in enumerate(zip(panels, models.items(), strict=False)):
+        left.sharey(panels[0])
         apart, norm, singular = answers(model, images, seed)
         share = apart / (norm * LENGTHS[:, None])
         highest[name] = share[:, 0].max(), share.max()
-        left.loglog(LENGTHS, norm.mean() * LENGTHS, f"C{i}--", lw=1.2)
-        left.loglog(LENGTHS, apart[1].mean(1), f"C{i}-", lw=2.4 - 0.7 * i)
-        left.loglog(LENGTHS, apart[0].mean(1), f"C{i}:", lw=1.6)
-        right.semilogy(
-            range(1, singular.shape[1] + 1), singular.mean(0).clip(1e-6), f"C{i}-",
-            label=f"{name}: ‖J‖_F = {norm.mean():.1f}",
-        )  # fmt: skip
-    for style, what in (("--", "bound ‖J‖_F ‖δ‖"), ("-", "worst δ"), (":", "random δ")):
-        left.plot([], [], f"k{style}", label=what)
-    left.set(xlabel="‖δ‖", ylabel="‖f(x+δ) - f(x)‖", title="how far codes move")
-    right.set(xlabel="direction", ylabel="singular value of J", title="in which directions")
-    left.legend()
-    right.legend()
+        left.fill_between(LENGTHS, norm.mean() * LENGTHS, 1e3, color="0.9", lw=0)
+        left.loglog(LENGTHS, norm.mean() * LENGTHS, "k--", lw=1.2, label="bound ‖J‖_F ‖δ‖")
+        left.loglog(LENGTHS, apart[1].mean(1), f"C{i}-", lw=2, label="worst δ")
+        left.loglog(LENGTHS, apart[0].mean(1), f"C{i}:", lw=2, label="random δ")
+        left.set(xlabel="‖δ‖", title=f"{name}: ‖J‖_F = {norm.mean():.1f}", ylim=(3e-4, 1e3))
+        left.legend(loc="lower right")
+        spectrum.semilogy(
+            range(1, singular.shape[1] + 1), singular.mean(0).clip(1e-6), f"C{i}-", label=name
+        )
+    panels[0].set_ylabel("‖f(x+δ) - f(x)‖")
+    spectrum.set(xlabel="direction", title="singular values of J")
+    spectrum.legend(loc="lower left")
     figure.tight_layout()
     figure.savefig(path)
     plt.close(figure)

@@ -6,11 +6,11 @@ values that one training code in 200 lies beyond, and decoded. JPEG, by Pillow, 
 
 What to see: in 2 or 4 bytes the autoencoder writes a digit, if not always the right one, and better
 than PCA does. JPEG cannot write so little: whole files of its least quality have two hundred bytes,
-most of them tables and markers, and the picture alone thirty or forty. From 8 bytes on PCA is as
-good as these autoencoders, and then better; with about twice the bytes JPEG, which knows nothing of
-digits and writes any picture, reaches it. The others know nothing else, and both sides must own the
-decoder: its bytes, as float32, are in the table and not in the curves. Four bits a code lose little
-against eight; two lose much, but as many more codes can be worth it.
+most of them tables and markers, and the picture alone thirty or forty. With 32 bytes PCA is better
+than these autoencoders; with about twice the bytes JPEG, which knows nothing of digits and writes
+any picture, reaches it. The others know nothing else, and both sides must own the decoder: its
+bytes, as float32, are in the table and not in the curves. Four bits a code lose little against
+eight; two lose much, though for PCA as many more components are worth it.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from PIL import Image
 
 import minigrad
 from demos.common import Images, load_images, parser, run, table
-from demos.pca import PCA, codes_of, flat, train_deep
+from demos.pca import codes_of, components_of, flat, train_deep
 from demos.pictures import Panel, draw_panels, mosaic, shown
 from minigrad.errors import ArgumentError
 from models.autoencoder import Autoencoder
@@ -143,12 +143,16 @@ def by_autoencoder(args: argparse.Namespace, train: Images, test: Images) -> lis
 
 def by_pca(train: Images, test: Images) -> list[Way]:
     """The same for principal components."""
-    found, x, known = [], flat(test.images), flat(train.images)
-    pca = PCA(known)
+    found, x = [], flat(test.images)
+    asked, known = (minigrad.tensor(flat(part.images)) for part in (test, train))
+    components = components_of(train.images)
     for d in COMPONENTS:
+        plane = components.first(d)
+        codes, known_codes = plane.encode(asked).numpy(), plane.encode(known).numpy()
         for bits in BITS:
-            quantiser = Quantiser(pca.encode(known, d), bits)
-            rows = pca.decode(quantiser.read(quantiser.write(pca.encode(x, d))))
+            quantiser = Quantiser(known_codes, bits)
+            numbers = quantiser.read(quantiser.write(codes))
+            rows = plane.decode(minigrad.tensor(numbers)).numpy()
             name = f"{d} components, {bits} bits"
             found.append(way("PCA", name, d * bits / 8, rows, x, 4 * 784 * (d + 1)))
     return found

@@ -32,7 +32,7 @@ from minigrad.nn import functional as F
 from models.vae import VAE
 
 COURSE = "A20"
-TIME = "a minute and a half"
+TIME = "a minute"
 
 LABELS = 10, 30, 100, 300, 1_000
 STEPS = 300

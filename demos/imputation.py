@@ -35,7 +35,7 @@ from minigrad.errors import ArgumentError
 from minigrad.nn import functional as F
 
 COURSE = "A23"
-TIME = "half a minute"
+TIME = "20 seconds"
 
 SIDES = "lower", "upper", "left", "right"
 COLOURS = {"autoencoder": "C0", "denoising": "C2", "VAE": "C1"}

@@ -1,6 +1,8 @@
 r"""The autoencoder: h = f(x), r = g(h), trained to return its input (decks 000, 001, 003).
 
 The code h is smaller than x, so f must keep what g needs: no labels, the input is the target.
+
+`demos/first_autoencoders.py` tells its history, with a file for each step of it. Course: A26.
 """
 
 from collections.abc import Sequence

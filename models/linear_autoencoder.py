@@ -45,6 +45,10 @@ class PCA(NamedTuple):
     components: Tensor  # (k, pixels)
     variances: Tensor  # (k,), divided by n
 
+    def first(self, k: int) -> "PCA":
+        """The first k of them."""
+        return PCA(self.mean, self.components[:k], self.variances[:k])
+
     def encode(self, x: Tensor) -> Tensor:
         """The coordinates (n, k) of images along the components."""
         return (x.flatten(1) - self.mean) @ self.components.T

@@ -9,6 +9,7 @@ import pytest
 import minigrad
 from demos.autoencoder_zoo import kept, scrambled, views
 from demos.autoencoder_zoo_pictures import LENGTHS, answers, enlarged
+from demos.sparse_codes import NONE, WEIGHTS, name_of, sparse_makers, sparse_row
 from minigrad import nn
 from models.autoencoder import Autoencoder
 from models.regularized import ContractiveAutoencoder
@@ -16,6 +17,7 @@ from tests.demos.running import asked, run_demo
 
 PICTURES = {
     "reconstructions.png", "codes.png", "filters.png", "bound.png", "copying.png", "by_heart.png",
+    "activations.png", "active.png",
 }  # fmt: skip
 
 demo = partial(run_demo, "autoencoder_zoo")
@@ -28,7 +30,7 @@ def shown(tmp_path_factory):
     done = demo("--quick", "--out", out)
     assert done.returncode == 0, done.stderr
     cells = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
-    tables = [{c[0]: c[1:] for c in cells if len(c) == width} for width in (8, 5, 6)]
+    tables = [{c[0]: c[1:] for c in cells if len(c) == width} for width in (8, 5, 6, 7)]
     return out / "autoencoder_zoo", done.stdout, tables
 
 
@@ -42,11 +44,12 @@ def test_every_picture_is_drawn(shown):
 
 
 def test_every_model_has_its_row(shown):
-    zoo, failures, sweep = shown[2]
+    zoo, failures, sweep, sparse = shown[2]
     kinds = "plain", "denoising", "sparse", "k-sparse", "contractive, λ = 0", "contractive"
     assert {"model", "plain, 32 codes", *kinds} == set(zoo)
     assert list(failures)[-2:] == ["as large as the image", "overcomplete"]
     assert len(sweep) == 1 + 9
+    assert set(sparse) == {"penalty", NONE} | {name_of(*kind) for kind in WEIGHTS}
 
 
 def test_the_zoo_tells_a_true_story(shown):
@@ -66,6 +69,27 @@ def test_the_bound_holds_where_it_is_first_order(shown):
     assert len(shares) == 3
     assert all(0 < float(near) <= 1 for near, _ in shares)
     assert shares[0][0] == shares[0][1]  # a linear encoder: the same for every length
+
+
+def test_every_penalty_lowers_the_activity(shown):
+    mean = {name: float(cells[2]) for name, cells in shown[2][3].items() if name != "penalty"}
+    none = mean.pop(NONE)
+    assert all(0 < value < 0.9 * none for value in mean.values())
+
+
+def test_units_lit_by_most_images_and_by_none_are_counted():
+    """Unit 0 is lit by all images, unit 1 by one of four, and unit 2 by none."""
+    h = np.array([[0.9, 0.9, 0.5], [0.9, 0.1, 0.0], [0.9, 0.2, 0.1], [0.9, 0.0, 0.2]])
+    name, weight, mse, mean, *shares = sparse_row("KL per unit", 2e-4, 0.5, h)
+    assert (name, weight, mse, mean) == ("KL per unit", "0.0002", 0.5, pytest.approx(h.mean()))
+    assert shares == ["41.7 %", "33.3 %", "33.3 %"]
+
+
+def test_each_sparse_model_has_its_own_penalty():
+    made = {name: make() for name, make in sparse_makers().items()}
+    assert made.pop(NONE).weight == 0
+    assert {(m.per, m.distance): m.weight for m in made.values()} == WEIGHTS
+    assert all(m.decoder[0].weight.shape == (784, 1024) for m in made.values())
 
 
 def test_more_codes_copy_more(shown):

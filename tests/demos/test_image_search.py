@@ -9,7 +9,7 @@ from PIL import Image
 
 import minigrad
 from demos.common import Images
-from demos.image_search import HITS, Components, by_kind, nearest, search
+from demos.image_search import HITS, by_kind, nearest, search
 from demos.image_search_pictures import tinted
 from demos.vae_numbers import flat
 from tests.demos.running import asked, assert_one_line, run_demo
@@ -85,18 +85,6 @@ def test_search_counts_hits_of_the_same_kind(few):
     assert [row[0] for row in rows] == ["a", "b", "c", "all"]
     assert rows[1][1] == np.mean(np.array(share)[asked == 1])
     assert rows[3][1] == np.mean(share)
-
-
-def test_all_components_keep_distances_and_the_first_keep_most(few):
-    images = few[0].images
-    x, h = flat(images), Components(images, 25)(images)
-    gaps = [np.linalg.norm(z[:, None] - z, axis=2) for z in (x, h)]
-    np.testing.assert_allclose(*gaps, atol=1e-5)
-    variances = h.var(0)
-    assert (np.diff(variances) <= 1e-6).all()
-    np.testing.assert_allclose(Components(images, 3)(images), h[:, :3], atol=1e-6)
-    singular = np.linalg.svd(x - x.mean(0), compute_uv=False)
-    np.testing.assert_allclose(variances, singular**2 / len(x), rtol=1e-4)
 
 
 def test_wrong_hits_are_red():

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 import minigrad
-from demos.pca import PCA, Linear, principal_angles
+from demos.pca import Linear, components_of, suit_relu, through
+from minigrad import nn
 from tests.demos.running import asked, run_demo
 
 PICTURES = "directions.png", "angles.png", "two_codes.png", "reconstructions.png", "quality.png"
@@ -50,10 +51,35 @@ def test_linear_autoencoder_ends_in_the_plane_of_pca(tmp_path):
     linear = Linear(argparse.Namespace(codes=3, steps=1000, seed=0, device="cpu"), images)
     linear.run()
     assert linear.angles[0][0] > 0.5 and linear.angles[-1][-1] < 1e-3
-    assert linear.error(images) == pytest.approx(linear.pca.variances[3:].sum() / 784, rel=1e-3)
+    assert linear.error(images) == pytest.approx(linear.least(), rel=1e-3)
     assert linear.nearest() == pytest.approx(linear.components, abs=1e-3)
     alike = np.abs(linear.columns().T @ linear.components) / np.linalg.norm(linear.columns())
     assert alike.max() < 0.99  # the same plane, other columns
+
+
+def test_what_pca_leaves_out_is_its_error():
+    x = np.random.default_rng(0).random((50, 784)).astype(np.float32)
+    images = minigrad.tensor(x.reshape(-1, 1, 28, 28))
+    components = components_of(images)
+    variances = components.variances.numpy()
+    assert variances.dtype == np.float64 and (np.diff(variances) <= 0).all()
+    for k in (1, 5, 49):
+        left = ((through(components, x.astype(np.float64), k) - x) ** 2).sum(1).mean()
+        assert left == pytest.approx(variances[k:].sum(), abs=1e-12)
+
+
+def test_layers_that_suit_relus_keep_the_size_of_a_signal():
+    minigrad.manual_seed(0)
+    suited, usual = (nn.Sequential(*(nn.Linear(400, 400) for _ in range(6))) for _ in range(2))
+    suited.apply(suit_relu)
+    x = minigrad.randn(100, 400)
+    size = {}
+    for layers in (suited, usual):
+        h = x
+        for layer in layers:
+            h = layer(h).relu()
+        size[layers] = h.square().mean().item()
+    assert 0.5 < size[suited] < 2 and size[usual] < 0.01
 
 
 def test_more_components_err_less(quick):
@@ -70,25 +96,6 @@ def test_draws_its_pictures(quick):
         with Image.open(quick[1] / name) as picture:
             pixels = np.asarray(picture.convert("RGB"))
         assert min(pixels.shape[:2]) > 100 and pixels.std() > 10, name
-
-
-def test_pca_is_the_singular_value_decomposition():
-    x = np.random.default_rng(0).standard_normal((60, 5)) * [3.0, 1.0, 4.0, 0.5, 2.0] + 7.0
-    pca = PCA(x)
-    _, s, vt = np.linalg.svd(x - x.mean(0), full_matrices=False)
-    assert pca.variances == pytest.approx(s**2 / 60)
-    assert np.abs((pca.directions * vt).sum(1)) == pytest.approx(np.ones(5))
-    left = ((pca.through(x, 2) - x) ** 2).sum(1).mean()
-    assert left == pytest.approx(pca.variances[2:].sum())
-
-
-def test_principal_angles_of_planes_turned_by_known_angles():
-    """Each column leaves the plane of the first three axes by an angle of its own."""
-    angles = np.array([1e-9, 1e-4, 0.7])
-    columns = np.vstack([np.diag(np.cos(angles)), np.diag(np.sin(angles))])
-    rng = np.random.default_rng(0)
-    mixed = columns @ rng.standard_normal((3, 3))
-    assert principal_angles(mixed, np.eye(6)[:, :3]) == pytest.approx(angles, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,20 @@ def test_pca_codes_have_the_variances_and_no_correlation():
     np.testing.assert_allclose(covariance, np.diag(found.variances.numpy()), atol=1e-12)
 
 
+def test_the_first_of_many_components_are_those_of_a_smaller_pca():
+    x = cloud()
+    first, few = pca(x, 8).first(3), pca(x, 3)
+    for some, same in zip(first, few, strict=True):
+        np.testing.assert_allclose(some.numpy(), same.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(first.encode(x).numpy(), pca(x, 8).encode(x).numpy()[:, :3])
+
+
+def test_all_components_keep_distances():
+    x = cloud(40)
+    gaps = [(z[:, None] - z).norm(dim=2).numpy() for z in (x, pca(x, 8).encode(x))]
+    np.testing.assert_allclose(*gaps, atol=1e-12)
+
+
 def test_pca_takes_images_and_gives_them_back_in_their_shape():
     x = cloud().reshape(200, 2, 2, 2)
     found = pca(x, 3)
