@@ -41,7 +41,7 @@ from models.gan import DCGAN, ConditionalGAN
 from models.gan_scores import nearest
 
 COURSE = "G5"
-TIME = "four minutes"
+TIME = "five minutes"
 
 COLUMNS = 10  # of the grid of samples
 EARLY = 0, 1 / 8, 1 / 4, 1 / 2  # of the first epoch: the frames before those of the epochs
