@@ -26,6 +26,7 @@ from minigrad.errors import (
 
 DATASETS = "glyphs", "mnist", "fashion-mnist"
 FACES = "faces", "folder"  # in colour: drawn, or a folder of pictures such as CelebA's
+ALL = DATASETS + FACES
 WHERE = {
     DATASETS: (
         "glyphs are drawn on the spot; the others are downloaded, or read from --data-dir",
@@ -34,6 +35,10 @@ WHERE = {
     FACES: (
         "faces are drawn on the spot, from known factors; folder: the pictures in --data-dir",
         "the folder of pictures, and those below it",
+    ),
+    ALL: (
+        "glyphs and faces are drawn on the spot; MNIST is downloaded, or read from --data-dir",
+        "a folder with the dataset's IDX files, or of pictures",
     ),
 }
 PAINTED = 256  # faces at a time, so that few are in memory as floats
@@ -49,7 +54,7 @@ class Images(NamedTuple):
 def parser(
     description: str, epochs: int, datasets: tuple[str, ...] = DATASETS
 ) -> argparse.ArgumentParser:
-    """A parser with the flags that every demo has; `datasets` is DATASETS or FACES."""
+    """A parser with the flags that every demo has; `datasets` is DATASETS, FACES or ALL."""
     dataset, data_dir = WHERE[datasets]
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -52,7 +52,12 @@ def short(cell: Cell) -> str:
         return cell.mark
     if math.isnan(cell.error):
         return cell.note.split(" ")[0] if cell.note[:1].isdecimal() else "ok"
-    return "exact" if cell.error == 0 else f"{cell.error:.0e}"
+    return rounded(cell.error)
+
+
+def rounded(error: float) -> str:
+    """An error in a few characters."""
+    return "exact" if error == 0 else f"{error:.0e}"
 
 
 def counted(lines: Sequence[Line], column: str) -> str:
@@ -76,7 +81,7 @@ def group_rows(lines: Sequence[Line]) -> list[list[str]]:
     """A row for each group, and one for all."""
     parts = groups(lines) | {"all": list(lines)}
     return [
-        [name, *(counted(part, column) for column in COLUMNS), f"{max(p.worst for p in part):.0e}"]
+        [name, *(counted(part, column) for column in COLUMNS), rounded(max(p.worst for p in part))]
         for name, part in parts.items()
     ]
 
@@ -145,7 +150,7 @@ def markdown(card: Card) -> str:
     ]
     for group, lines in groups(card.lines).items():
         rows = [
-            [line.name, *(short(line.cells[c]) for c in COLUMNS), f"{line.worst:.0e}"]
+            [line.name, *(short(line.cells[c]) for c in COLUMNS), rounded(line.worst)]
             for line in lines
         ]
         parts += [f"## {group.capitalize()}", _markdown_table(["row", *head[1:]], rows)]
@@ -178,7 +183,7 @@ h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.2
 .verdict { display: inline-block; padding: .2rem .8rem; border-radius: 4px; font-weight: 700; }
 .pass { background: var(--ok); color: #14532d; } .fail { background: var(--no); color: #8c1d13; }
 ul { padding-left: 1.2rem; } figure { margin: 1rem 0; }
-img { max-width: 100%; border: 1px solid var(--line); border-radius: 4px; }
+img { max-width: 100%; box-sizing: border-box; border: 1px solid var(--line); border-radius: 4px; }
 figcaption { color: var(--soft); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .5rem; border-bottom: 1px solid var(--line); text-align: right;
@@ -193,6 +198,10 @@ td.pass { background: var(--ok); } td.none { color: var(--soft); }
 td.fail { background: var(--no); color: #8c1d13; font-weight: 700; }
 .tools { display: flex; gap: 1.5rem; align-items: center; margin: .6rem 0; flex-wrap: wrap; }
 .tools input[type=search] { font: inherit; padding: .3rem .6rem; min-width: 18rem; }
+@media (max-width: 66rem) { .table { overflow-x: auto; }
+  th:first-child, td:first-child { position: sticky; left: 0; background: #fff; z-index: 1;
+    white-space: normal; min-width: 8rem; max-width: 11rem; }
+  tr.group td:first-child { position: static; max-width: none; background: #f3f6f9; } }
 """
 
 SCRIPT = """
@@ -268,7 +277,13 @@ def _html_groups(lines: Sequence[Line]) -> str:
             kind = "fail" if FAIL in text else "none" if text == NONE else "pass"
             cells.append(f'<td class="{kind}">{text}</td>')
         rows.append(f"<tr>{''.join(cells)}<td>{row[-1]}</td></tr>")
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    body = "".join(rows)
+    return _html_table(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+
+
+def _html_table(table: str) -> str:
+    """In a box in which it scrolls sideways where the window is narrow."""
+    return f'<div class="table" tabindex="0">{table}</div>'
 
 
 def _html_rows(lines: Sequence[Line]) -> str:
@@ -281,10 +296,12 @@ def _html_rows(lines: Sequence[Line]) -> str:
             name = html.escape(line.name)
             cells = [f'<td data-v="{name}">{name}</td>']
             cells += [_html_cell(line.cells[column]) for column in COLUMNS]
-            cells.append(f'<td data-v="{_order_of(line.worst)}">{line.worst:.0e}</td>')
+            cells.append(f'<td data-v="{_order_of(line.worst)}">{rounded(line.worst)}</td>')
             rows.append(f"<tr>{''.join(cells)}</tr>")
     body = "\n".join(rows)
-    return f'<table id="rows"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return _html_table(
+        f'<table id="rows"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    )
 
 
 def _html_cell(cell: Cell) -> str:

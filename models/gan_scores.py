@@ -1,16 +1,17 @@
 r"""How good the samples of a GAN are, which has no likelihood to be judged by.
 
 Does it make all kinds of the data, and only those (`mode_coverage`, where the kinds are known)? Are
-samples spread as data are, seen through a classifier (`frechet_distance` of `features_of`)? Has it
-learned the data by heart (`nearest`, `data_copying`)? Each takes tensors or NumPy arrays.
+samples spread as data are, seen through a classifier (`frechet_distance` of `features_of`), and
+what does it take them for (`taken_for`)? Has it learned the data by heart (`nearest`,
+`data_copying`)? Each takes tensors or NumPy arrays.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad import no_grad
+from minigrad import Tensor, no_grad
 from minigrad.errors import ArgumentError, ShapeError
 from minigrad.nn import functional as F
 from models.classifier import Classifier
@@ -97,14 +98,20 @@ def features_of(classifier: Classifier, loader: Iterable, windows: int = 2) -> n
 
     Raises ArgumentError if the loader is empty.
     """
-    found = []
-    for batch in loader:
-        x = batch[0] if isinstance(batch, tuple) else batch
-        maps = classifier.features(x)
-        found.append(F.adaptive_avg_pool2d(maps, windows).flatten(1).cpu().numpy())
-    if not found:
-        raise ArgumentError("features_of: loader: got no batch; expected images")
+    found = [
+        F.adaptive_avg_pool2d(classifier.features(x), windows).flatten(1).cpu().numpy()
+        for x in _images("features_of", loader)
+    ]
     return np.concatenate(found).astype(np.float64)
+
+
+def _images(op: str, loader: Iterable) -> Iterator[Tensor]:
+    """The images of each batch; an empty loader is refused."""
+    batch = None
+    for batch in loader:
+        yield batch[0] if isinstance(batch, tuple) else batch
+    if batch is None:
+        raise ArgumentError(f"{op}: loader: got no batch; expected images")
 
 
 def frechet_distance(x: Any, y: Any) -> float:
@@ -140,6 +147,32 @@ def frechet_distance(x: Any, y: Any) -> float:
     shared = float(np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum())
     moved = float(((means[0] - means[1]) ** 2).sum())
     return moved + max(0.0, spread - 2 * shared)
+
+
+class Taken(NamedTuple):
+    """What a classifier takes images for."""
+
+    labels: np.ndarray  # (n,): the class with the largest probability
+    confidence: np.ndarray  # (n,): that probability
+
+
+@no_grad()
+def taken_for(classifier: Classifier, loader: Iterable) -> Taken:
+    """What a trained classifier takes each image for, and how sure of it it is.
+
+    It has never been told that there are images of no class, so it may be sure of a scrawl; but of
+    halves of two digits, and of blurs, it is seldom. A loader gives batches, images first.
+
+    >>> from minigrad import zeros
+    >>> blank = taken_for(Classifier(), [zeros(3, 1, 28, 28)])
+    >>> blank.labels.shape, bool((blank.confidence < 0.5).all())
+    ((3,), True)
+
+    Raises ArgumentError if the loader is empty.
+    """
+    found = [F.softmax(classifier(x), 1).cpu().numpy() for x in _images("taken_for", loader)]
+    p = np.concatenate(found).astype(np.float64)
+    return Taken(p.argmax(1), p.max(1))
 
 
 # ---------------------------------------------------------------- learned by heart?

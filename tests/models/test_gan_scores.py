@@ -16,6 +16,7 @@ from models.gan_scores import (
     frechet_distance,
     mode_coverage,
     nearest,
+    taken_for,
 )
 from models.toys import bimodal, grid, ring
 
@@ -136,6 +137,23 @@ def test_features_are_the_classifiers():
     assert features_of(model, [x], windows=1).shape == (7, 16)
 
 
+def test_what_images_are_taken_for():
+    """The largest of softmax(logits), whatever the batches are."""
+    mg.manual_seed(0)
+    model = Classifier()
+    x = mg.rand(7, 1, 28, 28)
+    logits = 30.0 * model(x).detach().numpy().astype(np.float64)
+    with mg.no_grad():
+        for p in model.head.parameters():
+            p.mul_(30.0)
+    e = np.exp(logits - logits.max(1, keepdims=True))
+    found = taken_for(model, DataLoader(TensorDataset(x), 3))
+    assert found.labels.tolist() == logits.argmax(1).tolist()
+    np.testing.assert_allclose(found.confidence, (e / e.sum(1, keepdims=True)).max(1), rtol=1e-5)
+    assert 0.2 < found.confidence.min() < found.confidence.max() <= 1.0
+    assert taken_for(model, [x]).labels.tolist() == found.labels.tolist()
+
+
 # ---------------------------------------------------------------- learned by heart?
 
 
@@ -196,6 +214,7 @@ NAN = np.array([[math.nan, 0.0]] * 3)
         (lambda: frechet_distance(np.zeros(3), np.zeros(3)), ShapeError, r"x: got \(3,\)"),
         (lambda: frechet_distance(np.zeros((3, 2)), NAN), ArgumentError, "y: got NaN or ∞"),
         (lambda: features_of(Classifier(), []), ArgumentError, "features_of: loader: got no batch"),
+        (lambda: taken_for(Classifier(), []), ArgumentError, "taken_for: loader: got no batch"),
         (lambda: nearest(np.zeros((2, 3)), np.zeros((0, 3))), ShapeError,
          r"nearest: train: got \(0, 3\)"),
         (lambda: data_copying(NAN, NAN, np.zeros((2, 2))), ArgumentError, "samples: got NaN"),
