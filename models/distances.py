@@ -89,3 +89,56 @@ def jensen_shannon(log_p: Any, log_q: Any, step: float) -> float:
     middle = np.logaddexp(log_p, log_q) - math.log(2)
     parts = (np.exp(a) * (a - middle) for a in (log_p, log_q))
     return 0.5 * step * float(sum(part.sum() for part in parts))
+
+
+def wasserstein_points(x: Any, y: Any) -> float:
+    r"""W₁ = min over permutations π of (1/n) Σ ‖xᵢ - y_π(i)‖ of two samples (n, d) in any space.
+
+    The cheapest plan between equally many points of equal weight sends each to one. It is found by
+    shortest augmenting paths (Kuhn, 1955; Jonker and Volgenant, 1987), in n³ steps at most: a
+    second for some hundreds. Two samples of one distribution are not at 0 but, of n points in d > 2
+    dimensions, at n^(-1/d) or so: compare with that.
+
+    >>> x = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    >>> wasserstein_points(x, x[::-1] + [3.0, 4.0])
+    5.0
+
+    Raises ShapeError if the two are not of one shape (n, d), or empty; ArgumentError if a number
+    is not finite.
+    """
+    x, y = (np.asarray(_array(a), np.float64) for a in (x, y))
+    if x.ndim != 2 or x.shape != y.shape or not x.size:
+        raise ShapeError(
+            f"wasserstein_points: got {x.shape} and {y.shape}; expected (n, d) for both"
+        )
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ArgumentError("wasserstein_points: got NaN or ∞; expected finite numbers")
+    cost = np.stack([np.linalg.norm(point - y, axis=1) for point in x])
+    return float(cost[_cheapest(cost), np.arange(len(y))].mean())
+
+
+def _cheapest(cost: np.ndarray) -> np.ndarray:
+    """Which row each column is given to, so that the chosen costs (n, n) have the least sum.
+
+    Row by row. u and v are prices with u[i] + v[j] ≤ cost[i, j], and equal where i has j. A row
+    takes the column that costs least above the prices, if need be from a row that takes another.
+    """
+    n = len(cost)
+    u, v = np.zeros(n), np.zeros(n + 1)  # column n is where a new row comes from
+    row, before = np.full(n + 1, -1), np.zeros(n + 1, int)
+    for i in range(n):
+        row[n], j, seen, above = i, n, np.zeros(n + 1, bool), np.full(n, np.inf)
+        while row[j] >= 0:
+            seen[j] = True
+            new = cost[row[j]] - u[row[j]] - v[:n]
+            nearer = ~seen[:n] & (new < above)
+            above[nearer], before[:n][nearer] = new[nearer], j
+            j = int(np.where(seen[:n], np.inf, above).argmin())
+            step = above[j]
+            u[row[seen]] += step
+            v[seen] -= step
+            above[~seen[:n]] -= step
+        while j != n:
+            row[j] = row[before[j]]
+            j = before[j]
+    return row[:n]

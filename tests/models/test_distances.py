@@ -1,5 +1,6 @@
 """Exact distances: by hand, by quadrature, and by each other."""
 
+import itertools
 import math
 
 import numpy as np
@@ -9,7 +10,12 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.errors import ArgumentError, ShapeError
-from models.distances import jensen_shannon, wasserstein_gaussians, wasserstein_line
+from models.distances import (
+    jensen_shannon,
+    wasserstein_gaussians,
+    wasserstein_line,
+    wasserstein_points,
+)
 from models.toys import Mixture
 
 numbers = st.lists(st.floats(-100, 100), min_size=1, max_size=8).map(np.array)
@@ -42,6 +48,34 @@ def test_moved_by_v_it_is_v():
     x = mg.randn(100, dtype=mg.float64)
     for v in (0.0, 0.25, -7.0):
         assert wasserstein_line(x, x + v) == pytest.approx(abs(v), abs=1e-12)
+
+
+# ---------------------------------------------------------------- points
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_points_have_the_best_of_all_plans(seed):
+    """Ties included: half of the draws are from few places."""
+    rng = np.random.default_rng(seed)
+    n, d = rng.integers(1, 7), rng.integers(1, 4)
+    x, y = rng.normal(size=(2, n, d)) if seed % 2 else rng.integers(0, 2, (2, n, d))
+    plans = itertools.permutations(range(n))
+    best = min(np.linalg.norm(x[list(plan)] - y, axis=1).mean() for plan in plans)
+    assert wasserstein_points(x, y) == pytest.approx(best, abs=1e-12)
+
+
+def test_points_on_a_line_are_as_far_as_the_line_says():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0, 1, 80), rng.normal(1, 3, 80)
+    found = wasserstein_points(x[:, None], y[:, None])
+    assert found == pytest.approx(wasserstein_line(x, y), rel=1e-12)
+
+
+def test_points_moved_by_v_are_as_far_as_v_is_long():
+    x = mg.randn(60, 5, dtype=mg.float64)
+    v = mg.tensor([3.0, 0.0, 0.0, -4.0, 0.0]).double()
+    order = np.random.default_rng(0).permutation(60)
+    assert wasserstein_points(x, (x + v)[order]) == pytest.approx(5.0, rel=1e-12)
 
 
 # ---------------------------------------------------------------- Gaussians
@@ -99,6 +133,8 @@ def test_it_saturates_where_wasserstein_does_not():
         (lambda: wasserstein_line([math.nan], [1.0]), ArgumentError, "got NaN"),
         (lambda: wasserstein_gaussians(0, -1, 0, 1), ArgumentError, r"N\(0, -1²\)"),
         (lambda: wasserstein_gaussians(0, 1, math.inf, 1), ArgumentError, "finite means"),
+        (lambda: wasserstein_points([[1.0]], [[1.0], [2.0]]), ShapeError, r"\(1, 1\) and \(2, 1\)"),
+        (lambda: wasserstein_points([[math.nan]], [[1.0]]), ArgumentError, "got NaN"),
         (lambda: jensen_shannon([0.0], [0.0, 1.0], 1.0), ShapeError, r"got \(1,\) and \(2,\)"),
         (lambda: jensen_shannon([0.0], [0.0], 0.0), ArgumentError, "step: got 0.0"),
     ],
