@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import nn
+from minigrad import nn, optim
 from minigrad.autograd import grad
 from minigrad.errors import ArgumentError, ShapeError
 from minigrad.gradcheck import check_grads
@@ -21,7 +21,7 @@ from models.gan_losses import (
     slopes,
 )
 from tests.models.endtoend import check_model
-from tests.models.gan_cases import GAMES, NUMBERS, drawn, points, sgd
+from tests.models.gan_cases import ADAM, GAMES, NUMBERS, drawn, fakes, points, sgd
 
 # ---------------------------------------------------------------- PyTorch's numbers
 
@@ -60,7 +60,32 @@ def test_three_rounds_are_pytorchs(key):
     assert norms(game.gan.generator.parameters()) == pytest.approx(g_norms, rel=1e-10)
 
 
+@pytest.mark.parametrize("key", ADAM)
+def test_a_penalised_critic_after_five_steps_by_adam_is_pytorchs(key):
+    """The size of each parameter, and its direction."""
+    game = GAMES[key]()
+    critic = game.gan.discriminator
+    adam = optim.Adam(critic.parameters(), 1e-2, (0.0, 0.9))
+    x, _, _, _ = drawn(game)
+    for fake, eps in fakes(x):
+        adam.zero_grad()
+        game.discriminator_loss(x, fake, eps=eps)["d_loss"].backward()
+        adam.step()
+    along = [(w.flatten() * mg.arange(w.numel()).double().cos()).sum() for w in critic.parameters()]
+    assert norms(critic.parameters()) == pytest.approx(ADAM[key][0], rel=1e-10)
+    assert [sum.item() for sum in along] == pytest.approx(ADAM[key][1], rel=1e-10)
+
+
 # ---------------------------------------------------------------- every parameter's gradient
+
+
+def test_the_games_that_are_checked_have_every_loss():
+    """Of points and of images; and each penalty, through a convolutional critic too."""
+    games = [make() for make in GAMES.values()]
+    for conv in (False, True):
+        some = [game for game in games if (len(game.gan.shape) == 3) is conv]
+        assert {game.loss for game in some} == set(LOSSES.values())
+        assert any(game.gradient_penalty for game in some) and any(game.r1 for game in some)
 
 
 @pytest.mark.parametrize("key", GAMES)
