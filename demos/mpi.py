@@ -1,11 +1,14 @@
-"""Processes that MPI starts: whether there can be any, and whether this is one of them."""
+"""Workers for the demos: threads, or the ranks that mpiexec started."""
 
+import importlib
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from minigrad.parallel import Threads, Workers
 
 
 def mpiexec() -> str | None:
@@ -19,6 +22,18 @@ def mpiexec() -> str | None:
 def is_rank() -> bool:
     """Whether mpiexec started this process (MPICH and Intel, or Open MPI)."""
     return not {"PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK"}.isdisjoint(os.environ)
+
+
+def workers(threads: int) -> Workers:
+    """This process and its like if mpiexec started it, else so many threads of it."""
+    if is_rank():  # importing it starts MPI
+        return importlib.import_module("minigrad.parallel.ranks").Ranks()
+    return Threads(threads)
+
+
+def is_first(some: Workers) -> bool:
+    """Whether it is this process that prints and draws."""
+    return getattr(some, "rank", 0) == 0
 
 
 def run_ranks(

@@ -50,14 +50,17 @@ class Ranks:
     If a rank's part of a step fails, all ranks raise: it, what happened; the others, WorkerError.
     A rank that fails elsewhere within the `with` statement ends the others, for they would wait
     for it forever.
+
+    `threads` is how many of them a rank's matrix products may use; by default all ranks of a
+    machine share its processors evenly.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int | None = None) -> None:
         self._world = MPI.COMM_WORLD
         self.rank, self.workers = self._world.rank, self._world.size
         here = self._world.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_rank = here.rank  # among those of this machine: the CUDA device to use
-        self._threads = max(1, processors() // here.size)
+        self._threads = threads or max(1, processors() // here.size)
         self._failed_together = False
         self._sums: dict[Device, Callable[[Array], None]] = {CPU: self._mpi_sum}
 
