@@ -91,7 +91,9 @@ def draw_scaling(single: Speed, found: Sequence[Speed], processors: int, path: P
     figure, axes = plt.subplots(figsize=(6.8, 4.4))
     most = max(speed.workers for speed in found)
     base = next(speed for speed in found if speed.workers == 1).images_per_second
-    axes.plot([1, most], [base, base * most], "0.6", ls="--", lw=1, label="one worker, times their number")
+    axes.plot(
+        [1, most], [base, base * most], "0.6", ls="--", lw=1, label="one worker, times their number"
+    )
     axes.axhline(single.images_per_second, color="0.3", lw=1, ls=":")
     axes.annotate(
         "no workers: products on all processors", (most, single.images_per_second),
