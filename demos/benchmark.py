@@ -1,48 +1,71 @@
 """Milliseconds per training step, beside PyTorch's if that is installed.
 
-The workloads are the course's models with random data: forward, backward and an Adam step. The same
-lines run in both libraries, each in a process of its own; they take turns, and a ratio is the
-median over the rounds of one turn against the next. "threads" is minigrad with the batch split over
-as many as there are processors, by `minigrad.parallel`. "products" is the time of the step's matrix
-products alone, in NumPy: nothing that uses NumPy can be faster.
+The cases are the course's models with random data (forward, backward and an Adam step), their
+convolutions alone, Adam alone, and what an operation costs beside arithmetic. The same lines run in
+both libraries, each in a process of its own; they take turns, and a ratio is the median over the
+rounds of one turn against the next. "threads" is minigrad with the batch split over as many as
+there are processors, by `minigrad.parallel`. "products" is the time of the step's matrix products
+alone, in NumPy: nothing that uses NumPy can be faster.
+
+Each turn looks at what other programs do meanwhile. If they keep more than a tenth of a processor
+busy the turn is taken again, twice at most; a row that was disturbed even so has a ~.
+
+What to see: in ratios.png a bar that ends left of 1 is faster than PyTorch; whiskers are the
+fastest and the slowest of the rounds. With --growth, growth.png: time and memory of a step against
+batch size, depth and width. On logarithmic axes a line of slope 1 is cost that grows in proportion.
 """
 
 import argparse
 import contextlib
 import importlib
 import importlib.util
-import os
-import platform
+import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 from statistics import median
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
+import minigrad
+from demos.benchmark_cases import CASES, GROUPS, Case, on_device
+from demos.benchmark_machine import machine
+from demos.benchmark_pictures import draw_growth, draw_ratios
 from demos.common import run, table
-from demos.workloads import WORKLOADS, Products, Step, plain
+from demos.foreign_load import ForeignLoad, disturbed
+from demos.growth import growth
+from demos.workloads import Products, Step, plain
+from minigrad.errors import ArgumentError
 from minigrad.parallel import Threads
 
 COURSE = ""
-TIME = "2 minutes"
+TIME = "8 minutes"
+
+TRIES = 3
+OURS = "minigrad", "threads"
+
+# ---------------------------------------------------------------- in the process of one library
 
 
-def seconds_per_call(step: Step, at_least: float) -> float:
-    """The mean time of a call, over as many as fill `at_least` seconds."""
+def seconds_per_call(step: Step, at_least: float, wait: Step = lambda: None) -> float:
+    """The mean time of a call, over as many as fill `at_least` seconds; `wait` till all is done."""
     calls, start = 0, time.perf_counter()
-    while (passed := time.perf_counter() - start) < at_least or not calls:
+    while time.perf_counter() - start < at_least or not calls:
         step()
         calls += 1
-    return passed / calls
+    wait()
+    return (time.perf_counter() - start) / calls
 
 
-def products_step(products: Products) -> Step:
+def products_step(products: Products, device: str) -> Step:
     """The matrix products of a step, and nothing else."""
     rng = np.random.default_rng(0)
-    pairs = [
-        (rng.random((n, k), np.float32), rng.random((k, m), np.float32)) for n, k, m in products
-    ]
+    draw = lambda *shape: minigrad.tensor(rng.random(shape, np.float32), device=device).array
+    pairs = [(draw(n, k), draw(k, m)) for n, k, m in products]
 
     def step() -> None:
         for a, b in pairs:
@@ -51,84 +74,190 @@ def products_step(products: Products) -> Step:
     return step
 
 
-def worker(library: str, turn: float) -> None:
-    """Answer each workload's number on standard input with its seconds per step."""
-    lib = importlib.import_module(library if library == "torch" else "minigrad")
-    with Threads() if library == "threads" else contextlib.nullcontext() as threads:
+def library_named(name: str) -> ModuleType:
+    """minigrad or torch: what that column of the table runs."""
+    return importlib.import_module("torch" if name == "torch" else "minigrad")
+
+
+def worker(name: str, turn: float, device: str) -> None:
+    """Answer each case's number on standard input with seconds per step, and the foreign load."""
+    lib = on_device(library_named(name), device)
+    wait = lambda: lib.zeros(1).sum().item()  # the device does things in order: this comes last
+    with Threads() if name == "threads" else contextlib.nullcontext() as threads:
         backward = plain if threads is None else threads.backward
         steps: dict[str, Step] = {}
         for line in sys.stdin:
-            name = list(WORKLOADS)[int(line)]
-            if name not in steps:
-                step, products = WORKLOADS[name](lib, backward)
-                steps[name] = products_step(products) if library == "products" else step
-                seconds_per_call(steps[name], turn)  # warm up
-            time.sleep(
-                min(0.2, turn)
-            )  # till the threads of the one before, which spin a while, are asleep
-            print(seconds_per_call(steps[name], turn), flush=True)
+            case = CASES[int(line)]
+            if case.name not in steps:
+                step, products = case.make(lib, backward)
+                steps[case.name] = products_step(products, device) if name == "products" else step
+                seconds_per_call(steps[case.name], turn, wait)  # warm up
+            time.sleep(turn / 2)  # till the threads of the one before, which spin, are asleep
+            with ForeignLoad() as load:
+                seconds = seconds_per_call(steps[case.name], turn, wait)
+            print(seconds, load.processors, flush=True)
 
 
-def ask(process: subprocess.Popen, number: int) -> float:
-    """Seconds per step of that workload, measured by a worker now."""
-    process.stdin.write(f"{number}\n")
-    process.stdin.flush()
-    return float(process.stdout.readline())
+# ---------------------------------------------------------------- beside it
 
 
-def measure(libraries: list[str], rounds: int, turn: float) -> list[tuple]:
-    """A row for each workload: milliseconds of each library, and minigrad's ratios to PyTorch."""
-    command = [sys.executable, "-m", "demos.benchmark", "--turn", str(turn), "--worker"]
+class Row(NamedTuple):
+    """A case, measured: seconds of each library in each round, and the most foreign load."""
+
+    case: Case
+    seconds: dict[str, list[float]]
+    load: float  # processors
+
+    def ratios(self, ours: str, theirs: str) -> list[float]:
+        """Of each round."""
+        return [a / b for a, b in zip(self.seconds[ours], self.seconds[theirs], strict=True)]
+
+    def cells(self, libraries: list[str]) -> list[str]:
+        """Its row of the table."""
+        name = ("~ " if disturbed(self.load) else "") + self.case.name
+        times = [
+            f"{1e3 * median(self.seconds[library]):.2f}" if library in self.seconds else "-"
+            for library in libraries
+        ]
+        for ours in OURS if "torch" in libraries else ():
+            if ours in libraries:
+                found = self.ratios(ours, "torch") if ours in self.seconds else []
+                times.append(
+                    f"{median(found):.2f} ({min(found):.2f}-{max(found):.2f})" if found else "-"
+                )
+        return [name, *times]
+
+
+def ask(process: subprocess.Popen, number: int, tries: int) -> tuple[float, float]:
+    """Seconds per step of that case by a worker now, and the load; the quietest of some tries."""
+    answers = []
+    for _ in range(tries):
+        process.stdin.write(f"{number}\n")
+        process.stdin.flush()
+        answer = process.stdout.readline().split()
+        if not answer:
+            raise OSError(f"benchmark: {CASES[number].name}: a library's process has ended")
+        answers.append((float(answer[0]), float(answer[1])))
+        if not disturbed(answers[-1][1]):
+            break
+    return min(answers, key=lambda answer: answer[1])
+
+
+def measure(args: argparse.Namespace, libraries: list[str]) -> list[Row]:
+    """Every case that was chosen, by every library in turn."""
+    command = [sys.executable, "-m", "demos.benchmark", "--turn", str(args.turn)]
+    command += ["--device", args.device, "--worker"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    workers = [subprocess.Popen([*command, library], **pipes) for library in libraries]
-    rows = []
-    for number, name in enumerate(WORKLOADS):
-        rounds_of = ([ask(w, number) for w in workers] for _ in range(rounds))
-        times = dict(zip(libraries, 1e3 * np.array(list(rounds_of)).T, strict=True))
-        row = {library: f"{median(found):.2f}" for library, found in times.items()}
-        for ours in ("minigrad", "threads") if "torch" in libraries else ():
-            ratios = times[ours] / times["torch"]
-            row[f"{ours} / torch"] = f"{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-        if "tiny" in name:  # it has no products, and no batch to split
-            row |= {column: "-" for column in row if column.startswith(("products", "threads"))}
-        rows.append((name, *row.values()))
-    for process in workers:
-        process.communicate()
+    with contextlib.ExitStack() as stack:
+        workers = {
+            name: stack.enter_context(subprocess.Popen([*command, name], **pipes))
+            for name in libraries
+        }
+        chosen = [(i, case) for i, case in enumerate(CASES) if case.group in args.only]
+        rows = []
+        for number, case in tqdm(chosen, "cases", leave=False):
+            able = [
+                name for name in libraries
+                if not (name == "threads" and not case.has_batch)
+                and not (name == "products" and case.group in ("ops", "adam"))
+            ]  # fmt: skip
+            seconds: dict[str, list[float]] = {name: [] for name in able}
+            load = 0.0
+            for _ in range(args.rounds):
+                for name in able:
+                    found, busy = ask(workers[name], number, args.tries)
+                    seconds[name].append(found)
+                    load = max(load, busy)
+            rows.append(Row(case, seconds, load))
+        for process in workers.values():
+            process.stdin.close()
     return rows
 
 
-def main() -> None:
-    """Measure and print."""
+def flags() -> argparse.Namespace:
+    """The command line."""
     made = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--rounds", type=int, default=7, help="turns of each library (7)")
+    made.add_argument("--only", help=f"some of {','.join(GROUPS)} (default all)")
+    made.add_argument("--growth", action="store_true", help="cost against batch, depth and width")
+    made.add_argument("--rounds", type=int, default=5, help="turns of each library (5)")
     made.add_argument("--turn", type=float, default=0.4, help="seconds of a turn (0.4)")
+    made.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:<number>")
+    made.add_argument("--out", type=Path, default=Path("out"), help="where pictures go (out/)")
     made.add_argument("--quick", action="store_true", help="a few seconds, to see that it runs")
     made.add_argument("--worker", help=argparse.SUPPRESS)
     args = made.parse_args()
-    if args.worker:
-        worker(args.worker, args.turn)
-        return
+    if args.rounds < 1 or args.turn <= 0:
+        raise ArgumentError(
+            f"--rounds, --turn: got {args.rounds}, {args.turn:g}; expected at least 1, and above 0"
+        )
+    few = ("W1", "W3", "ops", "adam") if args.quick else GROUPS
+    args.only = tuple(args.only.split(",")) if args.only else few
+    if unknown := set(args.only) - set(GROUPS):
+        raise ArgumentError(f"--only: got {', '.join(unknown)}; expected some of {GROUPS}")
+    args.tries = 1 if args.quick else TRIES
     if args.quick:
         args.rounds, args.turn = 1, 0.02
-    libraries = ["minigrad", "threads", "products"]
-    if importlib.util.find_spec("torch"):
-        libraries.insert(2, "torch")
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if load > 0.5:
-        print(f"note: other programs keep {load:.1f} processors busy; the times will suffer")
-    if kernels := os.environ.get("OPENBLAS_CORETYPE"):
-        print(f"note: OPENBLAS_CORETYPE={kernels} keeps NumPy from choosing its matrix kernels")
-    rows = measure(libraries, args.rounds, args.turn)
-    ratio = ["minigrad / torch", "threads / torch"] if "torch" in libraries else []
-    print(table(["ms per step (median)", *libraries, *ratio], rows))
-    versions = [f"NumPy {np.__version__}"]
-    if ratio:
-        versions.append(f"PyTorch {importlib.import_module('torch').__version__}")
-    print(f"{os.cpu_count()} processors, Python {platform.python_version()}, {', '.join(versions)}")
-    if not ratio:
-        print("PyTorch is not installed; with it, there is a column for it")
+    return args
+
+
+def libraries_on(device: str) -> tuple[list[str], list[str]]:
+    """The columns of the table, and what is to be said of those that are missing.
+
+    Raises DeviceError if minigrad has no such device.
+    """
+    minigrad.zeros(1, device=device)
+    names, notes = [*OURS, "products"], []
+    if device != "cpu":  # a GPU is busy with one batch
+        names.remove("threads")
+    if not importlib.util.find_spec("torch"):
+        notes.append("PyTorch is not installed; with it, there is a column for it")
+    elif device != "cpu" and not library_named("torch").cuda.is_available():
+        notes.append("this PyTorch has no CUDA device; with one, there is a column for it")
+    else:
+        names.insert(-1, "torch")
+    return names, notes
+
+
+def save(args: argparse.Namespace, facts: dict[str, str], rows: list[Row]) -> None:
+    """All times, with the machine and the versions."""
+    found = {
+        "machine": facts,
+        "rounds": args.rounds,
+        "seconds of a turn": args.turn,
+    }
+    found["seconds"] = {row.case.name: row.seconds for row in rows}
+    found["foreign load"] = {row.case.name: row.load for row in rows}
+    text = json.dumps(found, indent=1, ensure_ascii=False)
+    (args.folder / "results.json").write_text(text, "utf-8")
+
+
+def main() -> None:
+    """Measure, print and draw."""
+    args = flags()
+    if args.worker:
+        worker(args.worker, args.turn, args.device)
+        return
+    args.folder = args.out / "benchmark"
+    libraries, notes = libraries_on(args.device)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    facts = machine(args.device, "torch" in libraries)
+    if args.growth:
+        lines = growth(args.device, args.quick)
+        draw_growth(lines, args.folder / "growth.png")
+        columns = "cost of a step", "against", "from", "to", "exponent", "at most", ""
+        print(table(columns, [line.cells() for line in lines]))
+    else:
+        rows = measure(args, libraries)
+        ratios = [f"{ours} / torch" for ours in OURS if ours in libraries and "torch" in libraries]
+        print(table(["ms per step (median)", *libraries, *ratios],
+                    [row.cells(libraries) for row in rows]))  # fmt: skip
+        if any(disturbed(row.load) for row in rows):
+            notes.append("~ other programs were busy in some turns of this row, however often")
+        draw_ratios(rows, "torch" if ratios else "products", args.folder / "ratios.png")
+        save(args, facts, rows)
+    print("\n".join([*notes, ", ".join(f"{v}" for v in facts.values())]))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from minigrad.errors import (
     DatasetError,
     DeviceError,
     NonFiniteError,
+    WorkerError,
 )
 
 DATASETS = "glyphs", "mnist", "fashion-mnist"
@@ -178,5 +179,6 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(130)
     except (
         ArgumentError, CheckpointError, DatasetError, DeviceError, NonFiniteError, OSError,
+        WorkerError,
     ) as error:  # fmt: skip
         sys.exit(f"error: {error}")

@@ -10,7 +10,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -183,6 +183,31 @@ def linalg_errors(x: Array) -> contextlib.AbstractContextManager:
     import cupyx
 
     return cupyx.errstate(linalg="raise")
+
+
+def nccl_sum(where: Device, rank: int, ranks: int) -> Callable[[Array], None]:
+    """A function that replaces an array on a CUDA device by the sum of the arrays of all ranks.
+
+    The ranks are processes of MPI, each with a device of its own. All ask for the function at the
+    same time, and call it at the same time. Raises DeviceError if NCCL cannot be had.
+    """
+    cupy = _load_cupy()
+    import cupyx.distributed
+
+    device = cupy.cuda.Device(where.index)
+    try:
+        with device:
+            group = cupyx.distributed.init_process_group(ranks, rank, use_mpi=True)
+    except RuntimeError as error:  # NcclError is one as well
+        raise DeviceError(
+            f"{where}: no sum over ranks by NCCL (package nvidia-nccl-cu13 or -cu12): {error}"
+        ) from error
+
+    def add(x: Array) -> None:
+        with device:
+            group.all_reduce(x, x)
+
+    return add
 
 
 # ---------------------------------------------------------------- randomness

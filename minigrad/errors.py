@@ -29,6 +29,10 @@ class NonFiniteError(FloatingPointError):
     """A NaN or an infinity where training needs a number."""
 
 
+class WorkerError(RuntimeError):
+    """Another worker failed, or does not do the same."""
+
+
 class CheckpointError(ValueError):
     """A checkpoint that is damaged, or does not fit what it is loaded into."""
 

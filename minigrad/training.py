@@ -22,7 +22,7 @@ from minigrad.nn.module import Module
 from minigrad.nonfinite import first_nonfinite, nonfinite_gradient, squared_gradients
 from minigrad.optim.lr_scheduler import LRScheduler
 from minigrad.optim.optimizer import Optimizer
-from minigrad.parallel import Threads
+from minigrad.parallel import Workers
 from minigrad.serialization import check_writable, load, save
 from minigrad.tensor import Tensor
 
@@ -49,15 +49,16 @@ def fit(
     checkpoint: str | os.PathLike | None = None,
     resume: bool = False,
     progress: bool = True,
-    workers: Threads | None = None,
+    workers: Workers | None = None,
 ) -> list[Record]:
     """Minimise `loss(model, *batch)` over `epochs` passes through `loader`: see `train`.
 
     The loss is a scalar, or a dict of scalars of which "loss" is minimised and all are recorded.
     A checkpoint holds the model, the optimiser and the scheduler.
 
-    With `workers`, a `parallel.Threads` in its `with` statement, each batch is split between them;
-    the loss must then be a mean over examples.
+    With `workers` in their `with` statement, `parallel.Threads` or `parallel.ranks.Ranks`, each
+    batch is split between them; the loss must then be a mean over examples. Ranks all call this
+    alike; those after the first do without `progress`.
 
     Raises NonFiniteError at the first loss or gradient that is NaN or infinite, with the step and
     the operation that made it, or the parameter; the weights are those of the last finite step.
@@ -95,10 +96,12 @@ class Descent:
 
     def __init__(
         self, model: Module, loss: Loss, optimizer: Optimizer,
-        scheduler: LRScheduler | None = None, workers: Threads | None = None,
+        scheduler: LRScheduler | None = None, workers: Workers | None = None,
     ) -> None:  # fmt: skip
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.scheduler, self.workers = scheduler, workers
+        if workers is not None:
+            workers.synchronise(model)
 
     def step(self, *batch: Tensor) -> Record:
         """One step of the optimiser; the loss before it, and its parts."""
@@ -124,7 +127,9 @@ class Descent:
         return parts
 
     def end_epoch(self) -> None:
-        """The next epoch's learning rate."""
+        """The next epoch's learning rate; workers see that they have one model."""
+        if self.workers is not None:
+            self.workers.synchronise(self.model)
         if self.scheduler is not None:
             self.scheduler.step()
 

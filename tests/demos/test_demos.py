@@ -23,12 +23,6 @@ def test_help_says_what_to_see(name):
     assert done.returncode == 0 and "--quick" in done.stdout
 
 
-def test_benchmark_runs():
-    done = python("-m", "demos.benchmark", "--quick")
-    assert done.returncode == 0, done.stderr
-    assert "W1 dense autoencoder" in done.stdout and "products" in done.stdout
-
-
 @pytest.fixture(scope="module")
 def autoencoder(tmp_path_factory):
     """Where a quick run of two autoencoders left its pictures, and what it printed."""

@@ -14,18 +14,7 @@ from minigrad.errors import ArgumentError, NonFiniteError, ShapeError
 from minigrad.nn import functional as F
 from minigrad.parallel import Threads
 from minigrad.training import fit
-
-
-def network() -> nn.Module:
-    mg.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(1, 3, 3, stride=2), nn.Tanh(), nn.Flatten(), nn.Linear(27, 4)
-    ).double()
-
-
-def batch(n: int) -> tuple[mg.Tensor, mg.Tensor]:
-    generator = np.random.default_rng(1)
-    return mg.tensor(generator.standard_normal((n, 1, 7, 7))), mg.tensor(np.arange(n) % 4)
+from tests.parallel.models import batch, network
 
 
 @pytest.mark.parametrize(("workers", "n"), [(1, 7), (2, 7), (3, 7), (5, 3), (2, 1)])
