@@ -191,7 +191,7 @@ def nccl_sum(where: Device, rank: int, ranks: int) -> Callable[[Array], None]:
     The ranks are processes of MPI, each with a device of its own. All ask for the function at the
     same time, and call it at the same time. Raises DeviceError if NCCL cannot be had.
     """
-    cupy = _load_cupy()
+    cupy = _cuda_library()
     import cupyx.distributed
 
     device = cupy.cuda.Device(where.index)
