@@ -160,7 +160,7 @@ def w4(lib: ModuleType, backward: Backward, batch: int) -> tuple[Step, Products]
         optimizers[1].step()
         optimizers[0].zero_grad()
         if backward is plain:
-            says(made, True).backward()
+            says(made, True).backward(inputs=weights[0])
         else:  # a thread has its own tape, from z on
             backward(lambda z: says(generator(z), True), (z,), weights[0])
         optimizers[0].step()
