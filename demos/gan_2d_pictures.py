@@ -111,14 +111,15 @@ def _frame(played: Sequence[Played], mixture: Mixture, reach: float, epoch: int)
     columns = min(3, len(played))
     rows = -(-len(played) // columns)
     size = 2.4 * columns, 2.6 * rows
-    figure, axes = plt.subplots(rows, columns, figsize=size, dpi=80, squeeze=False)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, dpi=80, squeeze=False, layout="constrained"
+    )
     for ax, game in zip(axes.flat, played, strict=True):
         ax.plot(*mixture.centres.T, "+", color="0.3", ms=7)
         ax.plot(*game.clouds[epoch].T, ".", color=BAD if game is played[-1] else GOOD, ms=2.5)
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=(), yticks=())
         ax.set_title(game.name, fontsize=8.5)
     figure.suptitle(f"epoch {epoch}", x=0.02, ha="left", fontsize=9)
-    figure.tight_layout()
     figure.canvas.draw()
     pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
     plt.close(figure)

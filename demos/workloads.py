@@ -153,15 +153,16 @@ def w4(lib: ModuleType, backward: Backward, batch: int) -> tuple[Step, Products]
 
     def step() -> None:
         z = lib.randn(batch, 100)
-        made = generator(z)
+        made = generator(z) if backward is plain else z  # a thread has its own tape, from z on
+        drawn = (lambda made: made) if backward is plain else generator
+        judged = lambda x, made: says(x, True) + says(drawn(made).detach(), False)
         optimizers[1].zero_grad()
-        judged = lambda x, made: says(x, True) + says(made, False)
-        backward(judged, (x, made.detach()), weights[1])
+        backward(judged, (x, made), weights[1])
         optimizers[1].step()
         optimizers[0].zero_grad()
         if backward is plain:
-            says(made, True).backward()
-        else:  # a thread has its own tape, from z on
+            says(made, True).backward(inputs=weights[0])
+        else:
             backward(lambda z: says(generator(z), True), (z,), weights[0])
         optimizers[0].step()
 

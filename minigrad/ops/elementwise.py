@@ -287,12 +287,20 @@ _gate.vjp(lambda h, z, g, y: _gate(h, y), lambda h, z, g, y: zeros_like(h))
 def leaky_relu(x, negative_slope=0.01):
     """y = x if x > 0, else slope · x; its derivative at 0 is the slope"""
     xp = array_module(x)
-    return xp.maximum(x, 0.0) + float(negative_slope) * xp.minimum(x, 0.0)
+    slope = float(negative_slope)
+    if not 0 < slope <= 1:
+        return xp.maximum(x, 0.0) + slope * xp.minimum(x, 0.0)
+    y = xp.multiply(x, slope, out=xp.empty_like(x))
+    return xp.maximum(x, y, out=y)  # the larger of the two
 
 
 @primitive
-def _leaky_slope(x, *, negative_slope):
-    return (x > 0) * x.dtype.type(1.0 - negative_slope) + x.dtype.type(negative_slope)
+def _leaky_gate(g, x, *, negative_slope):
+    """g if x > 0, else slope · g"""
+    slope = array_module(x).multiply(x > 0, 1.0 - negative_slope, dtype=x.dtype)
+    slope += negative_slope
+    slope *= g
+    return slope
 
 
 @Unary
@@ -302,7 +310,11 @@ def elu(x, alpha=1.0):
     return xp.maximum(x, 0.0) + float(alpha) * xp.expm1(xp.minimum(x, 0.0))
 
 
-leaky_relu.vjp(lambda g, y, x, negative_slope: g * _leaky_slope(x, negative_slope=negative_slope))
+leaky_relu.vjp(lambda g, y, x, **slope: _leaky_gate(g, x, **slope))
+_leaky_gate.vjp(
+    lambda h, z, g, x, **slope: _leaky_gate(h, x, **slope),
+    lambda h, z, g, x, **slope: zeros_like(h),
+)
 elu.vjp(lambda g, y, x, alpha: g * where(less_equal(x, 0.0), y + alpha, 1.0))
 
 # ---------------------------------------------------------------- the Gaussian's integral

@@ -33,8 +33,8 @@ class Product(Primitive):
 
 @Product
 def _matmul(a, b):
-    """y = a b"""
-    return a @ b
+    """y = a b; a column times a row is no sum, and quicker entry by entry"""
+    return a * b if a.shape[-1] == 1 else a @ b
 
 
 _matmul.name = "matmul"

@@ -19,6 +19,7 @@ long runs; if there are FEW channels the runs would be short, and the pixels com
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 
 from minigrad import kernels
 from minigrad.backend import Array, array_module
@@ -84,19 +85,24 @@ def gather(x: Array, w: Array, geometry: ConvGeometry) -> Array:
 
 
 def scatter(y: Array, w: Array, geometry: ConvGeometry) -> Array:
-    """X̄ = Y W, and every patch added to its place."""
+    """X̄ = Y W, and every patch added to its place.
+
+    Kernel elements less than a stride apart send to different pixels: a block of s × t of them is
+    added in one go. Its columns are made when asked for, and added up while they are in the cache.
+    """
     if kernels.has_kernels(array_module(y)):
         X = _rows(y, geometry) @ _kernels(w, geometry)
         return kernels.col2im(array_module(y), X, len(y), geometry)
-    n, c, zeros = len(y), geometry.groups * w.shape[1], array_module(y).zeros
-    if w.shape[1] > FEW:
-        x = zeros((n, *geometry.input_size, c), y.dtype).transpose(0, 3, 1, 2)
-    else:
-        x = zeros((n, c, *geometry.input_size), y.dtype)
-    pixels, columns = _pixels(x, geometry), _columns(y, w, geometry)
-    for i, j, (ih, iw), (oh, ow) in geometry.taps:
-        pixels[:, :, ih, iw] += columns(i, j)[:, :, oh, ow]  # col2im
-    return x
+    n, c, (kh, kw) = len(y), w.shape[1], geometry.kernel_size
+    columns, frame = _columns(y, w, geometry), _frame(y, n, c, geometry)
+    patches = _patches(frame, geometry)
+    s, t = geometry.stride if c > FEW and geometry.dilation == (1, 1) else (1, 1)
+    for i, j in product(range(0, kh, s), range(0, kw, t)):
+        block = (..., slice(i, i + s), slice(j, j + t), slice(None))
+        patches[block] += columns(block)  # col2im
+    (p, q), (h, v) = geometry.padding, geometry.input_size
+    x = frame[:, :, p : p + h, q : q + v].transpose(1, 0, 4, 2, 3)
+    return x.reshape(n, geometry.groups * c, h, v)
 
 
 def products(x: Array, y: Array, geometry: ConvGeometry) -> Array:
@@ -118,10 +124,14 @@ def im2col(x: Array, geometry: ConvGeometry) -> Array:
     if kernels.has_kernels(array_module(x)):
         return kernels.im2col(array_module(x), x, geometry)
     pixels = _pixels(x, geometry)
-    g, n, _, _, c = pixels.shape
+    g, n, h, v, c = pixels.shape
     rows, length = n * math.prod(geometry.output_size), math.prod(geometry.kernel_size) * c
     if c > FEW:
-        return _patches(pixels, geometry).reshape(g, rows, length)
+        frame, (p, q) = pixels, geometry.padding
+        if _framed_size(geometry) != (h, v) or pixels.strides[-1] != pixels.itemsize:
+            frame = _frame(x, n, c, geometry)
+            frame[:, :, p : p + h, q : q + v] = pixels
+        return _patches(frame, geometry).reshape(g, rows, length)
     shape = g, *geometry.kernel_size, c, n, *geometry.output_size
     columns = array_module(x).zeros(shape, x.dtype)
     patches = columns.transpose(0, 4, 5, 6, 1, 2, 3)
@@ -130,41 +140,55 @@ def im2col(x: Array, geometry: ConvGeometry) -> Array:
     return columns.reshape(g, length, rows).swapaxes(1, 2)
 
 
-def _patches(pixels: Array, geometry: ConvGeometry) -> Array:
-    """The patches of pixels (g, n, h, w, c) as a view (g, n, oh, ow, kh, kw, c): no copies yet.
+def _framed_size(geometry: ConvGeometry) -> tuple[int, int]:
+    """The rows and columns of an image and of what kernels read before and after it."""
+    (h, v), (p, q), (s, t) = geometry.input_size, geometry.padding, geometry.stride
+    (k, l), (oh, ow) = geometry.receptive_field, geometry.output_size
+    return max(h + p, s * (oh - 1) + k), max(v + q, t * (ow - 1) + l)
+
+
+def _frame(like: Array, n: int, c: int, geometry: ConvGeometry) -> Array:
+    """Zeros (g, n, rows, columns, c) for n framed images."""
+    size, g, zeros = _framed_size(geometry), geometry.groups, array_module(like).zeros
+    if c > FEW:
+        return zeros((n, *size, g, c), like.dtype).transpose(3, 0, 1, 2, 4)
+    return zeros((n, g, c, *size), like.dtype).transpose(1, 0, 3, 4, 2)
+
+
+def _patches(frame: Array, geometry: ConvGeometry) -> Array:
+    """The patches of a frame as a view (g, n, oh, ow, kh, kw, c), to be read or added to.
 
     A step along oh, and one along kh, is a step of s, or of d, rows in the same memory.
     """
-    g, n, h, w, c = pixels.shape
-    (kh, kw), (oh, ow), (p, q) = geometry.kernel_size, geometry.output_size, geometry.padding
-    (s, t), (d, e), (k, l) = geometry.stride, geometry.dilation, geometry.receptive_field
-    rows, columns = max(h + p, s * (oh - 1) + k), max(w + q, t * (ow - 1) + l)  # as far as is read
-    if (rows, columns) != (h, w) or pixels.strides[-1] != pixels.itemsize:
-        framed = array_module(pixels).zeros((g, n, rows, columns, c), pixels.dtype)
-        framed[:, :, p : p + h, q : q + w] = pixels
-        pixels = framed
-    group, image, row, pixel, channel = pixels.strides
-    return array_module(pixels).lib.stride_tricks.as_strided(
-        pixels,
-        (g, n, oh, ow, kh, kw, c),
+    group, image, row, pixel, channel = frame.strides
+    (s, t), (d, e) = geometry.stride, geometry.dilation
+    return array_module(frame).lib.stride_tricks.as_strided(
+        frame,
+        (*frame.shape[:2], *geometry.output_size, *geometry.kernel_size, frame.shape[4]),
         (group, image, s * row, t * pixel, d * row, e * pixel, channel),
     )
 
 
-def _columns(y: Array, w: Array, geometry: ConvGeometry) -> Callable[[int, int], Array]:
-    """X̄ = Y W as a function: (i, j) gives the columns of that kernel element, (g, n, oh, ow, c).
+def _columns(y: Array, w: Array, geometry: ConvGeometry) -> Callable[[tuple], Array]:
+    """X̄ = Y W as a function: a block of the kernel gives its columns (g, n, oh, ow, …, c).
 
-    They are made when asked for, and added up while they are in the cache; FEW are made at once.
+    FEW are made at once.
     """
     Y, W = _rows(y, geometry), _kernels(w, geometry)
-    g, n, c, (kh, kw), (oh, ow) = (
-        geometry.groups, len(y), w.shape[1], geometry.kernel_size, geometry.output_size,
-    )  # fmt: skip
+    g, n, c, (oh, ow) = geometry.groups, len(y), w.shape[1], geometry.output_size
+    elements = W.reshape(*W.shape[:2], *geometry.kernel_size, c)
     if c > FEW:
-        W = W.reshape(g, W.shape[1], kh, kw, c)
-        return lambda i, j: (Y @ W[:, :, i, j]).reshape(g, n, oh, ow, c)
-    X = (W.swapaxes(1, 2) @ Y.swapaxes(1, 2)).reshape(g, kh, kw, c, n, oh, ow)  # Wᵀ Yᵀ
-    return lambda i, j: X[:, i, j].transpose(0, 2, 3, 4, 1)
+
+        def made(block: tuple) -> Array:
+            some = elements[block]
+            size = some.shape[2:]
+            X = Y @ some.reshape(*W.shape[:2], math.prod(size))
+            return X.reshape(g, n, oh, ow, *size)
+
+        return made
+    X = W.swapaxes(1, 2) @ Y.swapaxes(1, 2)  # Wᵀ Yᵀ
+    X = X.reshape(g, *elements.shape[2:], n, oh, ow).transpose(0, 4, 5, 6, 1, 2, 3)
+    return lambda block: X[block]
 
 
 # ---------------------------------------------------------------- arrays as stacks of matrices
