@@ -30,7 +30,7 @@ def quick(tmp_path_factory):
 
 def test_a_generator_too_fast_loses_the_modes(quick):
     modes, good, in_use, *_ = quick[1]["non-saturating, R1"]
-    assert modes == "8 of 8" and float(good.rstrip("%")) > 70 and float(in_use) > 7
+    assert modes == "8 of 8" and float(good.rstrip("%")) > 50 and float(in_use) > 7
     modes, _, in_use, *_ = quick[1]["minimax, G ten times as fast"]
     assert int(modes[0]) <= 2 and float(in_use) < 3
 
