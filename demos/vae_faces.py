@@ -86,19 +86,19 @@ TURNING = Kind("heads that turn and smile", "heads", lambda: Gaussian("shared"))
 
 def flags() -> argparse.Namespace:
     """The command line."""
-    made = parser(__doc__, epochs=5, datasets=FACES)
+    made = parser(__doc__, epochs=6, datasets=FACES)
     made.add_argument(
         "--faces", type=int,
-        help="to train on: drawn ones (default 5000), or of a folder at most so many (default all)",
+        help="to train on: drawn ones (default 6000), or of a folder at most so many (default all)",
     )  # fmt: skip
-    made.add_argument("--width", type=int, default=12, help="channels after the first layer (12)")
+    made.add_argument("--width", type=int, default=16, help="channels after the first layer (16)")
     made.add_argument("--codes", type=int, default=24, help="numbers in the code (default 24)")
     made.add_argument("--batch-size", type=int, default=16)
     made.add_argument("--resume", action="store_true", help="continue an interrupted run")
     args = made.parse_args()
     args.drawn = args.dataset == "faces" and args.data_dir is None
     if args.faces is None:
-        args.faces = 5000 if args.drawn else sys.maxsize
+        args.faces = 6000 if args.drawn else sys.maxsize
     numbers = args.epochs, args.faces, args.width, args.codes, args.batch_size
     if min(numbers) < 1:
         raise ArgumentError(
