@@ -133,8 +133,8 @@ class Overview(NamedTuple):
 
 def draw_overview(of: Overview, path: Path) -> None:
     """Samples large; beside them how they came, ways between them, and the two curves."""
-    figure = plt.figure(figsize=(13, 6.4))
-    left, right = figure.add_gridspec(1, 2, width_ratios=(1, 1.12), wspace=0.13)
+    figure = plt.figure(figsize=(14, 6.4))
+    left, right = figure.add_gridspec(1, 2, width_ratios=(1, 1.2), wspace=0.2)
     _picture(figure.add_subplot(left), tiles(of.samples, of.columns), "made from noise")
     upper, middle, lower = right.subgridspec(3, 1, height_ratios=(0.95, 1.05, 1.5), hspace=0.25)
     early = figure.add_subplot(upper)
@@ -149,7 +149,7 @@ def draw_overview(of: Overview, path: Path) -> None:
     early.set_title("the same noise as G learns")
     _picture(figure.add_subplot(middle), tiles(of.paths, 11), "from one noise to another")
     for cell, draw in zip(
-        lower.subgridspec(1, 2, wspace=0.22), (draw_answers, draw_distance), strict=True
+        lower.subgridspec(1, 2, wspace=0.3), (draw_answers, draw_distance), strict=True
     ):
         axes = figure.add_subplot(cell)
         draw(axes, of.history)
