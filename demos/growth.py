@@ -16,8 +16,8 @@ from demos.workloads import Step, plain, w3
 from minigrad import nn, optim
 
 # Cost in proportion is an exponent of 1. Overheads that do not grow make it less. Growing out of a
-# cache, or of the memory that the C library keeps, makes a step dearer from there on, by a factor of
-# 1.5 or so: over four doublings that adds ln 1.5 / ln 16 = 0.15. Memory is counted, not timed.
+# cache, or of the memory that the C library keeps, makes a step dearer from there on, by a factor
+# of 1.5 or so: over four doublings that adds ln 1.5 / ln 16 = 0.15. Memory is counted, not timed.
 AT_MOST = {"time": 1.15, "memory": 1.02}
 
 
