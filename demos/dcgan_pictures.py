@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
-from demos.face_pictures import in_few_colours, tiles
-from demos.pictures import GREY, Panel, draw_panels, save_gif
+from demos.face_pictures import tiles
+from demos.pictures import GREY, Panel, draw_panels, in_few_colours, save_gif
 
 SMOOTH = 40  # rounds that a point of a curve is the mean of
 REAL, FAKE, FLOOR = "C0", "C3", "0.45"  # colours

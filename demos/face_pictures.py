@@ -10,10 +10,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from demos.face_debiasing import GROUPS, SETS, Debiased
 from demos.face_roads import ROADS, Road, Walk
-from demos.pictures import Panel, draw_panels
+from demos.pictures import Panel, draw_panels, in_few_colours
 
 COLOURS = "C0", "C1", "C2"
-MOST_BYTES = 300_000
 
 
 def tiles(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.ndarray:
@@ -38,16 +37,6 @@ def draw_faces(rows: Sequence[tuple[str, Sequence[Panel]]], path: Path) -> None:
     dots = 2 * sum(panel.pixels.shape[1] for panel in panels)
     draw_panels(rows, path, dots / plt.rcParams["figure.dpi"] + 0.12 * (len(panels) - 1))
     in_few_colours(path)
-
-
-def in_few_colours(path: Path) -> None:
-    """Write a picture anew in 256 colours of its own if it is large, in 64 if it still is."""
-    with Image.open(path) as opened:
-        picture = opened.convert("RGB")
-    for colours in (256, 64):
-        if path.stat().st_size > MOST_BYTES:
-            few = picture.quantize(colours, dither=Image.Dither.NONE)
-            few.save(path, optimize=True)
 
 
 # ---------------------------------------------------------------- three kinds of pixels

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import FigureBase
 
-from demos.pictures import GREY
+from demos.pictures import GREY, in_few_colours
 
 SICK, CURED, GREY_LINE = "#c22f2f", "#2a7f3f", "#777777"
 Draw = Callable[[plt.Axes], None]
@@ -132,3 +132,4 @@ def draw_sheet(exhibits: Sequence[Shown], path: Path, columns: int = 2) -> None:
         _hang(wall, exhibit)
     figure.savefig(path, dpi=64)
     plt.close(figure)
+    in_few_colours(path)

@@ -26,6 +26,7 @@ GREY = plt.get_cmap("gray").with_extremes(bad="white")
 SIGNED = LinearSegmentedColormap.from_list(
     "signed", ["#bfe4ff", "#2f8fe0", "black", "#f08a1c", "#ffe9b8"]
 ).with_extremes(bad="white")  # black at 0
+MOST_BYTES = 300_000  # of a picture for the README
 
 
 def input_over_output(images: Tensor, outputs: Tensor, columns: int = 10) -> np.ndarray:
@@ -63,6 +64,16 @@ def save_gif(
     ]
     durations = [round(1000 * seconds)] * (len(pictures) - 1) + [round(3000 * seconds)]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+
+
+def in_few_colours(path: Path) -> None:
+    """Write a picture anew in 256 colours of its own if it is large, in 64 if it still is."""
+    with Image.open(path) as opened:
+        picture = opened.convert("RGB")
+    for colours in (256, 64):
+        if path.stat().st_size > MOST_BYTES:
+            few = picture.quantize(colours, dither=Image.Dither.NONE)
+            few.save(path, optimize=True)
 
 
 def curves(lines: dict[str, tuple[Sequence[float], str]], ylabel: str, path: Path) -> None:
