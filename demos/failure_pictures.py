@@ -11,6 +11,7 @@ from matplotlib.figure import FigureBase
 from demos.pictures import GREY, in_few_colours
 
 SICK, CURED, GREY_LINE = "#c22f2f", "#2a7f3f", "#777777"
+APART = 0.12  # inches between what is written
 Draw = Callable[[plt.Axes], None]
 
 
@@ -118,6 +119,7 @@ def _hang(figure: FigureBase, exhibit: Shown) -> None:
 def draw_exhibit(exhibit: Shown, path: Path) -> None:
     """One exhibit."""
     figure = plt.figure(figsize=(9.6, 5), layout="constrained")
+    figure.get_layout_engine().set(h_pad=APART)
     _hang(figure, exhibit)
     figure.savefig(path)
     plt.close(figure)
@@ -127,6 +129,7 @@ def draw_sheet(exhibits: Sequence[Shown], path: Path, columns: int = 2) -> None:
     """All of them, `columns` in a row."""
     rows = -(-len(exhibits) // columns)
     figure = plt.figure(figsize=(9 * columns, 5 * rows), layout="constrained")
+    figure.get_layout_engine().set(h_pad=APART)
     walls = figure.subfigures(rows, columns, squeeze=False, hspace=0.06, wspace=0.04)
     for wall, exhibit in zip(walls.ravel(), exhibits, strict=False):
         _hang(wall, exhibit)

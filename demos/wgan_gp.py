@@ -57,7 +57,6 @@ HIDDEN = (64, 64)
 BATCH = 128
 LIMIT = 0.01  # of clipped weights, as published
 NO_LIMIT = 1e6  # so far away that it is none
-POINTS = 256  # whose distance is computed exactly
 
 
 def flags() -> argparse.Namespace:
@@ -74,9 +73,10 @@ def flags() -> argparse.Namespace:
         if getattr(args, name) < least:
             raise ArgumentError(f"--{name}: got {getattr(args, name)}; expected at least {least}")
     args.steps, args.draws = 500, 100_000  # of a critic that tells two distributions apart
+    args.points = 256  # whose distance is computed exactly
     if args.quick:
-        args.epochs, args.passes = min(args.epochs, 4), min(args.passes, 2)
-        args.steps, args.draws = 100, 20_000
+        args.epochs, args.passes = min(args.epochs, 3), min(args.passes, 2)
+        args.steps, args.draws, args.points = 100, 20_000, 100
         args.images = min(args.images, 400)
     args.folder = args.out / "wgan_gp"
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -247,7 +247,7 @@ class Watched:
             critic_steps=5, **settings,
         )  # fmt: skip
         self.data = self.draw(50 * BATCH)
-        self.held = self.draw(POINTS)
+        self.held = self.draw(args.points)
         self.estimates, self.exact, self.slopes, self.js = [], [], [], {}
 
     def draw(self, n: int) -> Tensor:
@@ -260,7 +260,7 @@ class Watched:
 
         def on_epoch(epoch: int, record: Record) -> None:
             self.estimates.append(record["real"] - record["fake"])
-            self.exact.append(wasserstein_points(self.game.sample(POINTS), self.held))
+            self.exact.append(wasserstein_points(self.game.sample(self.args.points), self.held))
             sample = self.game.sample(1000)
             self.slopes.append(slopes_between(self.game.gan, self.draw(1000), sample))
             if self.name == "penalised" and epoch in ASKED:
@@ -305,7 +305,7 @@ def learning(args: argparse.Namespace) -> None:
     with tqdm(total=len(CRITICS) * args.epochs, unit=" passes") as bar:
         watched = {name: Watched(name, args).run(bar) for name in CRITICS}
     good = watched["penalised"]
-    floor = wasserstein_points(good.draw(POINTS), good.held)
+    floor = wasserstein_points(good.draw(args.points), good.held)
     by_slope = np.array(good.estimates) / [s.mean() for s in good.slopes]
     draw_learning(
         (good.estimates, by_slope, good.exact), good.js, floor, good.game.gradient_penalty,
@@ -318,7 +318,7 @@ def learning(args: argparse.Namespace) -> None:
     )  # fmt: skip
     columns = "critic", "slope, 5 %", "median", "95 %", "weights near the limit", "estimate", "W₁"
     show((*columns, "correlation"), [w.row() for w in watched.values()])
-    print(f"W₁ of {POINTS} samples to as many of the data; of data to data it is {floor:.2f}")
+    print(f"W₁ of {args.points} samples to as many of the data; of data to data it is {floor:.2f}")
     first, last = (good.exact[i] for i in (0, -1))
     print(f"penalised: W₁ {first:.2f} → {last:.2f}; what the usual loss would say of its samples:")
     rows = [(f"{i}", good.exact[i - 1], good.estimates[i - 1], js) for i, js in good.js.items()]
