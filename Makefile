@@ -37,7 +37,7 @@ bench: $(VENV)/demos.stamp ## measure the speed
 
 GALLERY = autoencoder conv_arithmetic image_filters conv_autoencoder feature_visualisation \
 	gaussian elbo vae_objectives vae_faces errata gradcheck \
-	manifold autoencoder_zoo gan_2d dcgan
+	manifold autoencoder_zoo gan_2d dcgan failures data_parallel
 gallery: demo ## make the README's pictures anew
 	for name in $(GALLERY); do $(BIN)/python -m demos.$$name || exit 1; done
 	mkdir -p demos/gallery
@@ -59,6 +59,8 @@ gallery: demo ## make the README's pictures anew
 	cp out/autoencoder_zoo/reconstructions.png demos/gallery/autoencoder_zoo.png
 	cp out/gan_2d/ring/games.gif demos/gallery/gan_2d.gif
 	cp out/dcgan/glyphs/overview.png demos/gallery/dcgan.png
+	cp out/failures/sheet.png demos/gallery/failures.png
+	cp out/data_parallel/one_step.png demos/gallery/data_parallel.png
 
 clean: ## remove .venv and what the tools leave; pictures in out/ stay
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

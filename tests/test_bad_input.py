@@ -533,6 +533,7 @@ BUILTINS = {
     ShapeError: ValueError, ArgumentError: ValueError, CheckpointError: ValueError,
     DTypeError: TypeError, DeviceError: TypeError, GraphError: RuntimeError,
     NonFiniteError: FloatingPointError, errors.DatasetError: OSError,
+    errors.WorkerError: RuntimeError,
 }  # fmt: skip
 
 

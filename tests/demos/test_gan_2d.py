@@ -69,9 +69,8 @@ def test_density_integrates_to_one_and_samples_as_it_says():
     p = density.log_prob(tensor(plane)).exp().detach()
     assert float(p.sum()) * 0.05**2 == pytest.approx(1, abs=1e-3)
     samples = density.sample(20_000, Generator().manual_seed(1))
-    inside = (np.abs(plane) < 1.5).all(1)
-    share = float(p.numpy()[inside].sum()) * 0.05**2
-    assert (np.abs(samples) < 1.5).all(1).mean() == pytest.approx(share, abs=0.02)
+    share = float(p.numpy()[plane[:, 0] > 0.7].sum()) * 0.05**2  # a line with no mode near it
+    assert (samples[:, 0] > 0.7).mean() == pytest.approx(share, abs=0.02)
 
 
 def test_arrows_point_to_where_the_loss_falls():

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from minigrad import backend
 from minigrad.backend import Device, nccl_sum
 from minigrad.errors import DeviceError
 
@@ -25,12 +26,26 @@ class Used:
         Used.current = None
 
 
+class Computed:
+    """An array, as far as it is asked for to see that the device computes."""
+
+    def __init__(self, _: int) -> None:
+        pass
+
+    def __add__(self, _: int) -> "Computed":
+        return self
+
+    def get(self) -> np.ndarray:
+        return np.ones(1)
+
+
 def stand_in(monkeypatch, init_process_group) -> None:
     """CuPy with two devices, and CuPy's distributed module with that function."""
     runtime = SimpleNamespace(getDeviceCount=lambda: 2, CUDARuntimeError=RuntimeError)
     cuda = SimpleNamespace(runtime=runtime, Device=Used)
     array = type("ndarray", (), {})
-    cupy = SimpleNamespace(cuda=cuda, ndarray=array, __version__="14")
+    cupy = SimpleNamespace(cuda=cuda, ndarray=array, ones=Computed, __version__="14")
+    monkeypatch.setattr(backend, "_modules", {np.ndarray: np})
     distributed = SimpleNamespace(init_process_group=init_process_group)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setitem(sys.modules, "cupyx", SimpleNamespace(distributed=distributed))
@@ -62,6 +77,7 @@ def test_no_nccl_is_a_plain_message(monkeypatch):
 
 
 def test_no_cupy_is_a_plain_message(monkeypatch):
+    monkeypatch.setattr(backend, "_modules", {np.ndarray: np})
     monkeypatch.setitem(sys.modules, "cupy", None)  # as if it were not installed
     with pytest.raises(DeviceError, match="CuPy is not installed"):
         nccl_sum(Device("cuda", 0), rank=0, ranks=2)
