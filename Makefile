@@ -15,9 +15,10 @@ help: ## list these commands
 demo: $(VENV)/demos.stamp ## train a variational autoencoder; its pictures go to out/vae/
 	@$(BIN)/python -m demos.vae
 
-# Two test workers share the cores: one thread each for matrix products.
+# Two test workers share the cores: one thread each for matrix products. The tests of a file stay
+# together, for many share one run of a demo.
 test: lint ## check everything: lint, then all tests
-	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # A sample of it is part of the tests.
 mutants: $(VENV)/test.stamp ## plant 7,700 wrong derivatives and check 25,000 right ones: minutes

@@ -201,7 +201,7 @@ def test_a_folder_of_pictures(tmp_path, monkeypatch):
     [
         (("--dataset", "folder"), "got folder without --data-dir"),
         (("--dataset", "folder", "--data-dir", "/nowhere"), "/nowhere: got no such folder"),
-        (("--codes", "0"), "got 5, 5000, 12, 0, 16; expected at least 1"),
+        (("--codes", "0"), "got 6, 6000, 16, 0, 16; expected at least 1"),
     ],
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
