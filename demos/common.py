@@ -70,6 +70,12 @@ def parser(
     return made
 
 
+def refuse_data(args: argparse.Namespace) -> None:
+    """Raise ArgumentError if a dataset was asked for: what this demo learns from it draws."""
+    if args.dataset != "glyphs" or args.data_dir:
+        raise ArgumentError("--dataset, --data-dir: got a dataset; expected none: points are drawn")
+
+
 def load_images(args: argparse.Namespace, train: int, test: int) -> tuple[Images, Images]:
     """The training and the test images that the flags ask for: of glyphs, so many of each."""
     if args.dataset == "glyphs" and args.data_dir is None:

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from demos.linear_gaussian import Estimates, Terms
-from demos.pictures import plt, save_gif  # in the style of all demos
+from demos.pictures import drawn, plt, save_gif  # in the style of all demos
 
 BLUE, ORANGE, GREEN, RED, GREY = "#2b6cb0", "#e39b45", "#3c9a5f", "#c2455e", "#8a939e"
 PALE = "#b9d5ee"
@@ -96,15 +95,7 @@ def _frame(
     right.minorticks_off()
     right.legend(loc="lower left", fontsize=9, title="encoder", alignment="left")
     figure.tight_layout()
-    return _pixels(figure)
-
-
-def _pixels(figure: Figure) -> np.ndarray:
-    """The figure as bytes (height, width, 3)."""
-    figure.canvas.draw()
-    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
-    plt.close(figure)
-    return pixels
+    return drawn(figure)
 
 
 # ---------------------------------------------------------------- draws

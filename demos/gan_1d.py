@@ -23,8 +23,8 @@ import numpy as np
 from tqdm import tqdm
 
 import minigrad
-from demos.common import parser, run, table
-from demos.pictures import save_gif
+from demos.common import parser, refuse_data, run, table
+from demos.pictures import drawn, save_gif
 from minigrad import Tensor, nn, optim, tensor
 from minigrad.autograd import grad
 from minigrad.errors import ArgumentError
@@ -48,8 +48,7 @@ def flags() -> argparse.Namespace:
     """The command line."""
     made = parser(__doc__, epochs=40)
     args = made.parse_args()
-    if args.dataset != "glyphs" or args.data_dir:
-        raise ArgumentError("--dataset, --data-dir: got a dataset; expected none: points are drawn")
+    refuse_data(args)
     if args.epochs < 1:
         raise ArgumentError(f"--epochs: got {args.epochs}; expected at least 1")
     args.overtrained = 400
@@ -174,10 +173,7 @@ def draw_board(shown: Frame, data: np.ndarray, z: np.ndarray) -> np.ndarray:
     axes.set_title(f"round {shown.rounds}: {who[shown.mover]}", loc="left")
     axes.legend(loc="upper left", fontsize=8, ncols=2)
     figure.tight_layout()
-    figure.canvas.draw()
-    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
-    plt.close(figure)
-    return pixels
+    return drawn(figure)
 
 
 def draw_gradients(found: dict[str, list[float]], path: Path) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 import minigrad
-from demos.common import parser, run, table
+from demos.common import parser, refuse_data, run, table
 from demos.gan_2d_pictures import (
     Landscape,
     Played,
@@ -64,8 +64,7 @@ def flags() -> argparse.Namespace:
     made = parser(__doc__, epochs=RECOMMENDED.epochs)
     made.add_argument("--points", choices=MIXTURES, default="ring", help="the data (ring)")
     args = made.parse_args()
-    if args.dataset != "glyphs" or args.data_dir:
-        raise ArgumentError("--dataset, --data-dir: got a dataset; expected none: points are drawn")
+    refuse_data(args)
     if args.epochs < 1:
         raise ArgumentError(f"--epochs: got {args.epochs}; expected at least 1")
     args.steps, args.games = 1_000, list(GAMES)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 
-from demos.pictures import save_gif
+from demos.pictures import drawn, save_gif
 from demos.two_tasks import TWO, Choice
 from models.gan_scores import Coverage
 from models.toys import Mixture
@@ -120,7 +120,4 @@ def _frame(played: Sequence[Played], mixture: Mixture, reach: float, epoch: int)
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=(), yticks=())
         ax.set_title(game.name, fontsize=8.5)
     figure.suptitle(f"epoch {epoch}", x=0.02, ha="left", fontsize=9)
-    figure.canvas.draw()
-    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
-    plt.close(figure)
-    return pixels
+    return drawn(figure)

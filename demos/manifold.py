@@ -23,8 +23,8 @@ import numpy as np
 from tqdm import tqdm
 
 import minigrad
-from demos.common import parser, run, table
-from demos.pictures import save_gif
+from demos.common import parser, refuse_data, run, table
+from demos.pictures import drawn, save_gif
 from minigrad import optim
 from minigrad.autograd import grad
 from minigrad.data import DataLoader, TensorDataset
@@ -47,8 +47,7 @@ def flags() -> argparse.Namespace:
     """The command line."""
     made = parser(__doc__, epochs=150)
     args = made.parse_args()
-    if args.dataset != "glyphs" or args.data_dir:
-        raise ArgumentError("--dataset, --data-dir: got a dataset; expected none: points are drawn")
+    refuse_data(args)
     if args.epochs < 1:
         raise ArgumentError(f"--epochs: got {args.epochs}; expected at least 1")
     args.points, args.starts, args.batch_size = POINTS, STARTS, 100
@@ -280,10 +279,7 @@ def draw_frame(training: Training, frame: Frame) -> np.ndarray:
     axes.plot(*training.data.points.T, ".", color="0.75", ms=4)
     axes.plot(*frame.curve.T, "C3", lw=2)
     plain(axes, f"epoch {frame.epoch}: mean squared error {frame.error:.1e}")
-    figure.canvas.draw()
-    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
-    plt.close(figure)
-    return pixels
+    return drawn(figure)
 
 
 def main() -> None:

@@ -49,6 +49,14 @@ def load_png(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))
 
 
+def drawn(figure: plt.Figure) -> np.ndarray:
+    """A figure as bytes (height, width, 3), one frame of an animation; the figure is closed."""
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+    plt.close(figure)
+    return pixels
+
+
 def save_gif(
     frames: Sequence[np.ndarray], path: Path, seconds: float = 0.5, colours: int = 64
 ) -> None:
