@@ -1,6 +1,7 @@
 """What the demos share: their flags, their data, their tables, and how they fail."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -42,6 +43,7 @@ WHERE = {
         "a folder with the dataset's IDX files, or of pictures",
     ),
 }
+SETTINGS = "settings.json"  # what a run that may be resumed was asked for
 PAINTED = 256  # faces at a time, so that few are in memory as floats
 
 
@@ -96,6 +98,22 @@ def load_images(args: argparse.Namespace, train: int, test: int) -> tuple[Images
         for images, labels in parts
     )
     return first, second
+
+
+def resumes(folder: Path, settings: dict[str, str], resume: bool) -> bool:
+    """Whether the run in this folder is to go on; ArgumentError if it had other settings."""
+    path = folder / SETTINGS
+    if not (resume and path.exists()):
+        return False
+    before = json.loads(path.read_text("utf-8"))
+    changed = [name for name in settings if before.get(name) != settings[name]]
+    if changed:
+        raise ArgumentError(
+            f"--resume: got {', '.join(f'{name} {settings[name]}' for name in changed)}; "
+            f"expected {', '.join(f'{name} {before.get(name)}' for name in changed)}, "
+            f"as the run in {folder} has. Leave out --resume to start anew."
+        )
+    return True
 
 
 class Rows(TensorDataset):

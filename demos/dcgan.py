@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 import minigrad
 from demos import dcgan_pictures as draw
-from demos.common import ALL, DATASETS, Rows, parser, run, table
+from demos.common import ALL, DATASETS, SETTINGS, Rows, parser, resumes, run, table
 from demos.dcgan_numbers import SURE, Data, Judge, load_data, size_of
 from demos.pictures import load_png, save_png
 from minigrad import Generator, Tensor, optim, tensor
@@ -229,21 +229,12 @@ class Training:
 
 def prepare(folder: Path, settings: dict[str, str], resume: bool) -> None:
     """Make room for a run, or see to it that a resumed one has the settings that it had."""
-    path = folder / "settings.json"
-    if resume and path.exists():
-        before = json.loads(path.read_text("utf-8"))
-        changed = [name for name in CHOICES if before.get(name) != settings[name]]
-        if changed:
-            raise ArgumentError(
-                f"--resume: got {', '.join(f'{name} {settings[name]}' for name in changed)}; "
-                f"expected {', '.join(f'{name} {before.get(name)}' for name in changed)}, "
-                f"as the run in {folder} has. Leave out --resume to start anew."
-            )
+    if resumes(folder, {name: settings[name] for name in CHOICES}, resume):
         return
     for old in (*folder.glob("*.npz"), *folder.glob("frames/*.png")):
         old.unlink()
     (folder / "frames").mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings), "utf-8")
+    (folder / SETTINGS).write_text(json.dumps(settings), "utf-8")
 
 
 # ---------------------------------------------------------------- pictures

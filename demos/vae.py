@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 import minigrad
 from demos import vae_pictures as draw
-from demos.common import Images, load_images, parser, run, table
+from demos.common import SETTINGS, Images, load_images, parser, resumes, run, table
 from demos.pictures import load_png, mosaic, save_png, shown
 from demos.vae_numbers import NEIGHBOURS, batches, confusion, distances
 from minigrad import Generator, Tensor, optim
@@ -239,22 +239,13 @@ def prepare(folder: Path, args: argparse.Namespace) -> None:
     """Make room for a run, or see to it that a resumed one has the settings that it had."""
     names = "dataset", "data_dir", "codes", "beta", "seed", "quick"
     settings = {name: str(getattr(args, name)) for name in names}
-    path = folder / "settings.json"
-    if args.resume and path.exists():
-        before = json.loads(path.read_text("utf-8"))
-        changed = [name for name in names if before.get(name) != settings[name]]
-        if changed:
-            raise ArgumentError(
-                f"--resume: got {', '.join(f'{name} {settings[name]}' for name in changed)}; "
-                f"expected {', '.join(f'{name} {before.get(name)}' for name in changed)}, "
-                f"as the run in {folder} has. Leave out --resume to start anew."
-            )
+    if resumes(folder, settings, args.resume):
         return
     for old in (*folder.glob("*.npz"), *folder.glob("frames/*.npz"), *folder.glob("epochs/*.png")):
         old.unlink()
     for part in ("frames", "epochs"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings), "utf-8")
+    (folder / SETTINGS).write_text(json.dumps(settings), "utf-8")
 
 
 # ---------------------------------------------------------------- pictures
