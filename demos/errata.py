@@ -295,9 +295,8 @@ def draw(done: Trainings, coders: dict, negatives: dict[str, Tensor], folder: Pa
     """The pictures."""
     test = done.test
     sample = shown(*test, each=1)
-    device = test.images.device
     with minigrad.no_grad():
-        clouds = done.models["deck 001"].encode(sample.to(device))
+        clouds = done.models["deck 001"].encode(sample)
         draw_sigma(
             done.read, done.true, tuple(c.cpu().numpy() for c in clouds),
             {name: done.models[name].sample(
@@ -307,9 +306,9 @@ def draw(done: Trainings, coders: dict, negatives: dict[str, Tensor], folder: Pa
         )  # fmt: skip
         kinds = test.labels.cpu().numpy()
         which = [int(np.flatnonzero(kinds == kind)[0]) for kind in np.unique(kinds)]
-        rebuilt = {name: coders[name](sample.to(device)) for name in ("Tanh", "Sigmoid")}
+        rebuilt = {name: coders[name](sample) for name in ("Tanh", "Sigmoid")}
         for name in ("deck 001", "right"):
-            rebuilt[name] = done.models[name].reconstruct(sample.to(device))
+            rebuilt[name] = done.models[name].reconstruct(sample)
         turned = {name: value[which] for name, value in negatives.items()}
     draw_kernel(sample[3:4].cpu().double(), folder / "kernel.png")
     draw_pictures(sample, rebuilt, turned, folder / "pictures.png")

@@ -86,7 +86,7 @@ class Training:
     def __init__(self, args: argparse.Namespace, data: tuple[Images, Images], folder: Path):
         self.args, self.folder = args, folder
         self.train, self.test = data
-        self.sample = shown(*self.test, each=2).to(args.device)
+        self.sample = shown(*self.test, each=2)
         self.model = make(args)
         self.loader = DataLoader(TensorDataset(*self.train), BATCH[args.model], shuffle=True)
         total = args.epochs * len(self.loader)

@@ -94,7 +94,7 @@ def show(columns: tuple[str, ...], rows: list[tuple]) -> None:
 
 def few(data: Data, each: int = 1) -> Tensor:
     """`each` test images of every class."""
-    return shown(data.test, minigrad.tensor(data.known), each).to(data.test.device)
+    return shown(data.test, minigrad.tensor(data.known), each)
 
 
 # ---------------------------------------------------------------- V13: the parts of the loss
