@@ -170,6 +170,22 @@ def test_a_round_that_is_not_finite_does_not_move_that_player(player, device):
     assert before == [p.tolist() for p in spoiled.parameters()]
 
 
+def test_a_game_goes_on_elsewhere(device, tmp_path):
+    """Both players, G's average and both optimisers, from there to here and back."""
+    x = mg.full((3, 2), 0.5)
+    for first, then in ((device, "cpu"), ("cpu", device)):
+        games = [Game(gan.MLPGAN((2,), 2, (5, 4)).to(at), ema=0.9) for at in (first, then)]
+        games[0].step(x.to(first))
+        mg.save(games[0].state_dict(), tmp_path / "game.npz")
+        games[1].load_state_dict(mg.load(tmp_path / "game.npz"))
+        codes = mg.randn(4, 2)
+        by = [game.gan.make(codes.to(at), by=game.average.module).tolist()
+              for game, at in zip(games, (first, then), strict=True)]  # fmt: skip
+        np.testing.assert_allclose(*by, rtol=1e-5)
+        games[1].step(x.to(then))
+        check_on(then, games[1].gan, games[1].d_optimizer, games[1].g_optimizer)
+
+
 def test_an_epoch_waits_once_for_every_step(device):
     """The loop around the steps, its bar and its loader, waits for nothing."""
     mg.manual_seed(0)
