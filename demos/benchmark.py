@@ -37,7 +37,7 @@ from demos.benchmark_pictures import draw_growth, draw_ratios
 from demos.common import plain_parser, run, table
 from demos.foreign_load import ForeignLoad, disturbed
 from demos.growth import growth
-from demos.workloads import Products, Step, plain
+from demos.workloads import Alone, Products, Step
 from minigrad.errors import ArgumentError
 from minigrad.parallel import Threads
 
@@ -83,12 +83,12 @@ def worker(name: str, turn: float, device: str) -> None:
     lib = on_device(library_named(name), device)
     wait = lambda: lib.zeros(1).sum().item()  # the device does things in order: this comes last
     with Threads() if name == "threads" else contextlib.nullcontext() as threads:
-        backward = plain if threads is None else threads.backward
+        by = Alone() if threads is None else threads
         steps: dict[str, Step] = {}
         for line in sys.stdin:
             case = CASES[int(line)]
             if case.name not in steps:
-                step, products = case.make(lib, backward)
+                step, products = case.make(lib, by)
                 steps[case.name] = products_step(products, device) if name == "products" else step
                 seconds_per_call(steps[case.name], turn, wait)  # warm up
             time.sleep(turn / 2)  # till the threads of the one before, which spin, are asleep
