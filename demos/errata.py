@@ -1,7 +1,8 @@
-"""What the decks get wrong, as pairs of lines that run: the wrong one, its price, the right one.
+"""What decks and peers get wrong, as pairs of lines that run: the wrong one, its price, the right.
 
 The decks are good teachers; these are the slips that a reader would copy. Each is a line of ours
-that does what the deck's does, a number measured here, and the line that is right.
+that does what the deck's does, a number measured here, and the line that is right. Two well-known
+repositories have such a line too, DeZero and PyTorch-VAE.
 
 What to see: deck 001's line makes a VAE whose loss looks better than the right one's, and which is
 worse: its codes cost more than it says. No eye sees that in its images. Where the kernel is not

@@ -39,8 +39,8 @@ def test_every_picture_is_drawn(shown):
 
 
 def test_every_deck_has_its_pairs_and_every_pair_its_lines(shown):
-    assert {row[0][:3] for row in shown[2]} == {"dec", "000", "001", "002", "003", "004"}
-    assert shown[1].count("    wrong  ") == shown[1].count("    right  ") == 16
+    assert {row[0][:3] for row in shown[2]} == {"dec", "000", "001", "002", "003", "004", "PyT"}
+    assert shown[1].count("    wrong  ") == shown[1].count("    right  ") == 17
 
 
 def test_line_shown_is_the_line_that_ran():
@@ -53,6 +53,10 @@ def test_line_shown_is_the_line_that_ran():
 
 def test_deck_001_reads_a_third_of_what_its_codes_cost(shown):
     assert costs(shown, "KL, nats: as read") == ["0.57 / 1.51", "0.57 / 0.57"]
+
+
+def test_a_divergence_below_0_is_reported(shown):
+    assert costs(shown, "KL at ln σ² = -2") == ["-0.568", "0.568"]
 
 
 def test_as_drawn_is_what_deck_001_draws():
