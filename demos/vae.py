@@ -48,7 +48,7 @@ SEEN = {
     "manifold.png": "Neighbours on the map look alike; most kinds have a region of their own.",
     "forming.gif": "The map while it learns: one grey blot parts into kinds.",
     "scatter.png": "Where test images are put; the colour is what they show, which nobody told.",
-    "reconstructions.png": "The same images epoch by epoch: at first an average of all.",
+    "reconstructions.png": "The same images after each epoch, sharper and sharper.",
     "samples.png": "Of the same draws from N(0, 1) the VAE makes more than a plain autoencoder.",
     "traversals.png": "One code changes, the other ones stay, and the image changes smoothly.",
     "interpolation.png": "Ten steps in a straight line between two codes, by both models.",

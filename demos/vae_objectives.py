@@ -73,8 +73,8 @@ SEEN = {  # of each experiment
     },
     "sigma": {
         "sigma.png": "The star, σ² learned, has the least -ELBO, and lies where σ² is the error.",
-        "sigma_images.png": "The smaller σ², the sharper what becomes of test images, and the less "
-        "new images are digits.",
+        "sigma_images.png": "The larger σ², the more test images blur, and the more new images are "
+        "digits.",
     },
     "collapse": {
         "collapse.png": "Lines near 0 are codes that say nothing. Where σ² is too large, learning "
