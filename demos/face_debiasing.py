@@ -124,7 +124,7 @@ def train(data: ImageDataset, epochs: int, seed: int, resample: bool) -> tuple[F
     optimizer, scheduler = adam(model, epochs)
     redraw = Redraw(model, data, seed)
     fit(
-        model, FaceVAE.loss, optimizer, DataLoader(redraw.rows, 32, shuffle=True), epochs,
+        model, FaceVAE.loss, optimizer, DataLoader(redraw.rows, 16, shuffle=True), epochs,
         scheduler=scheduler, on_epoch=redraw if resample else None, progress=False,
     )  # fmt: skip
     return model.eval(), redraw

@@ -36,7 +36,7 @@ from tests.demos.running import asked, assert_guided, assert_one_line, python
     [
         (calm, {"pose", "smile", "light", "skin", *PLAIN}, NARROW),
         (heads, {"pose", "smile", "skin"}, 1.0),
-        (lit, {"pose", "light", "skin"}, 1.0),
+        (lit, {"pose", "light", "skin"}, NARROW),
     ],
 )
 def test_faces_differ_in_few_factors(draw, vary, pose):
@@ -222,7 +222,7 @@ def test_a_folder_of_pictures(tmp_path, monkeypatch):
     [
         (("--dataset", "folder"), "got folder without --data-dir"),
         (("--dataset", "folder", "--data-dir", "/nowhere"), "/nowhere: got no such folder"),
-        (("--codes", "0"), "got 5, 3000, 16, 0, 8; expected at least 1"),
+        (("--codes", "0"), "got 5, 2500, 16, 0, 8; expected at least 1"),
     ],
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):
