@@ -3,7 +3,8 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -209,6 +210,23 @@ def _cell(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) and abs(value) < 10 else (
         f"{value:,.1f}" if isinstance(value, float) else str(value)
     )  # fmt: skip
+
+
+def guide(folder: Path, seen: Mapping[str, str]) -> str:
+    """Where the pictures are, and what there is to see in each.
+
+    >>> print(guide(Path("out/x"), {"line.png": "A line.", "curve.gif": "It bends."}))
+    pictures in out/x/:
+      line.png   A line.
+      curve.gif  It bends.
+    """
+    width = max(map(len, seen))
+    lines = [
+        textwrap.fill(text, 100, initial_indent=f"  {name:{width}}  ",
+                      subsequent_indent=" " * (width + 4))
+        for name, text in seen.items()
+    ]  # fmt: skip
+    return "\n".join([f"pictures in {folder}/:", *lines])
 
 
 def run(main: Callable[[], None]) -> None:
