@@ -173,6 +173,10 @@ class Tensor(InPlace):
     def __int__(self) -> int:
         return int(self.item())
 
+    def __format__(self, spec: str) -> str:
+        """`f"{loss:.4f}"`: a tensor without axes is written as the number that it holds."""
+        return super().__format__(spec) if self.ndim else format(self.item(), spec)
+
     def __index__(self) -> int:
         if self.dtype.kind not in "iu":
             raise TypeError(f"index: got {self.dtype}; expected an integer tensor")
