@@ -476,6 +476,8 @@ def test_parameters_go_by_name_or_by_place():
     assert f(x, scale=10.0).item() == 90.0 and f(x, 3, scale=1.0).item() == 27.0
     f(x, 3, 2.0).backward()
     assert x.grad.item() == 2.0 * 27.0
+    with pytest.raises(TypeError, match="f: got 4 arguments; expected fewer"):
+        f(x, 3, 2.0, 1.0)
 
 
 # ---------------------------------------------------------------- edits in place

@@ -261,6 +261,7 @@ def test_to_another_type():
     assert (
         x.to(tensor([1], dtype=int32)).dtype == x.type_as(tensor([1], dtype=int32)).dtype == int32
     )
+    assert mg.device("cuda", 1) == mg.device("cuda:1") and mg.device("cpu", 0) == mg.device("cpu")
     assert x.to("cpu", float64).dtype == x.to(mg.device("cpu"), dtype=float64).dtype == float64
 
 
