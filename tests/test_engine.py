@@ -549,6 +549,35 @@ def test_edit_elsewhere_is_allowed():
     y.backward(draw(3, seed=1).detach())
 
 
+def by_tensor(x, index):
+    return x[index]
+
+
+def by_array(x, index):
+    return x[index.array]
+
+
+def by_gather(x, index):
+    return x.gather(0, index)
+
+
+@pytest.mark.parametrize("take", [by_tensor, by_array, by_gather])
+def test_an_index_that_is_edited_later_changes_no_derivative(take):
+    x, index = draw(3), tensor([0, 0, 2])
+    y = take(x, index)
+    index.fill_(1)
+    y.backward(tensor([1.0, 2.0, 4.0], dtype=y.dtype))
+    assert x.grad.tolist() == [3.0, 0.0, 4.0]
+
+
+def test_indices_that_max_answers_may_be_edited():
+    x = tensor([[1.0, 3.0], [2.0, 0.0]], requires_grad=True)
+    values, indices = x.max(1, keepdim=True)
+    indices.zero_()
+    values.sum().backward()
+    assert x.grad.tolist() == [[0.0, 1.0], [1.0, 0.0]]
+
+
 def test_arrays_given_out_cannot_be_written_to():
     x = tensor([1.0, 2.0])
     for array in (x.numpy(), np.asarray(x), x[:1].numpy()):

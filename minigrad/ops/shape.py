@@ -217,8 +217,8 @@ clone.vjp(lambda g, y, x: g)
 def plain_index(index: Any, where: Device = CPU) -> Any:
     """`index` with variables replaced by their arrays, lists by integer arrays.
 
-    Arrays of the CPU are put on the device `where`. Raises DeviceError for others that are not
-    there.
+    Arrays are copies: an index that is edited later must not change a derivative. Those of the CPU
+    are put on the device `where`. Raises DeviceError for others that are not there.
     """
     if isinstance(index, tuple):
         return tuple(plain_index(part, where) for part in index)
@@ -235,7 +235,7 @@ def plain_index(index: Any, where: Device = CPU) -> Any:
                 f'Use .to("{there.type}") on the tensor'
             )
         return to_device(index, where)
-    return index
+    return index.copy() if hasattr(index, "strides") else index
 
 
 def index_steps(index: Any, where: Device = CPU) -> list:
@@ -303,7 +303,7 @@ def gather(input: Variable, dim: int, index: Variable) -> Variable:
     Raises ShapeError unless the index has as many axes as x, and along the others at most as many
     entries, IndexError if it names an entry that is not there.
     """
-    places, shape = index.array, input.array.shape
+    places, shape = index.array.copy(), input.array.shape  # edits of the index come too late
     if places.dtype.kind not in "iu":
         raise DTypeError(f"gather: index: got {places.dtype}; expected integers")
     (axis,) = axes((dim,), len(shape), "gather") or (0,)
