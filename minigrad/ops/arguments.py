@@ -13,9 +13,10 @@ Pair = tuple[int, int]
 
 def check_tensors(op: str, *inputs: Any) -> None:
     """Raises DTypeError unless all inputs are tensors."""
-    if not all(isinstance(x, Variable) for x in inputs):
-        kinds = ", ".join(type(x).__name__ for x in inputs)
-        raise DTypeError(f"{op}: got {kinds}; expected tensors. Use minigrad.tensor(...)")
+    for x in inputs:
+        if not isinstance(x, Variable):
+            kinds = ", ".join(type(x).__name__ for x in inputs)
+            raise DTypeError(f"{op}: got {kinds}; expected tensors. Use minigrad.tensor(...)")
 
 
 def check_float(op: str, x: Array) -> None:
@@ -51,5 +52,8 @@ def both(op: str, name: str, value: Any) -> tuple:
 
 def pair(op: str, name: str, value: Any, least: int) -> Pair:
     """Two integers of at least that, which may be given as one; else ArgumentError."""
+    if isinstance(value, int):
+        n = whole(op, name, value, least)
+        return n, n
     h, w = both(op, name, value)
     return whole(op, name, h, least), whole(op, name, w, least)
