@@ -29,6 +29,7 @@ from demos.pictures import (
 )
 from minigrad import Tensor, optim
 from minigrad.data import DataLoader, TensorDataset
+from minigrad.errors import ArgumentError
 from minigrad.training import fit
 from models.autoencoder import OUTPUTS, Autoencoder
 
@@ -42,7 +43,7 @@ def flags() -> argparse.Namespace:
     """The command line."""
     made = parser(__doc__, epochs=10)
     made.add_argument(
-        "--sizes", type=lambda text: tuple(map(int, text.split(","))), default=DECK,
+        "--sizes", type=sizes, default=DECK,
         help="layer sizes from image to code; others than the deck's are compared with it",
     )  # fmt: skip
     made.add_argument("--output", choices=OUTPUTS, default="tanh", help="last layer (tanh)")
@@ -50,9 +51,18 @@ def flags() -> argparse.Namespace:
     made.add_argument("--shuffle", action="store_true", help="the deck keeps the order")
     made.add_argument("--resume", action="store_true", help="continue an interrupted run")
     args = made.parse_args()
+    if args.epochs < 1:
+        raise ArgumentError(f"--epochs: got {args.epochs}; expected at least 1")
+    if args.sizes[0] != DECK[0]:
+        raise ArgumentError(f"--sizes: got {args.sizes[0]} first; expected {DECK[0]}, an image")
     if args.quick:
         args.epochs = min(args.epochs, 2)
     return args
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """784,256,32,2 as numbers."""
+    return tuple(map(int, text.split(",")))
 
 
 class Training:

@@ -10,6 +10,7 @@ import numpy as np
 from minigrad import Tensor
 from minigrad.backend import CPU, Array, to_device
 from minigrad.errors import ArgumentError
+from minigrad.nn.sizes import relationships
 from minigrad.ops.conv import im2col, matrix, stretched
 from minigrad.ops.conv.geometry import ConvGeometry
 from minigrad.ops.conv.primitives import LOWERINGS, conv2d, conv_transpose2d
@@ -50,8 +51,8 @@ class Case(NamedTuple):
     def row(self) -> tuple:
         """Its sizes, and the numbers of its relationships, for the table."""
         g = self.geometry
-        (there, _), (o, _), (a, _) = g.relationships, g.output_size, g.output_padding
-        back = g.relationships[1]
+        (there, _), (o, _), (a, _) = relationships(g), g.output_size, g.output_padding
+        back = relationships(g)[1]
         made = self.s * (o - 1) + g.receptive_field[0] - 2 * self.p + a  # o'
         sizes = self.i, self.k, self.s, self.p, self.d, a
         return (

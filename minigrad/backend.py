@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad import kernels
-from minigrad.errors import ArgumentError, DeviceError
+from minigrad.errors import ArgumentError, DeviceError, DTypeError
 
 Array = Any  # numpy.ndarray, or cupy.ndarray
 
@@ -79,21 +79,21 @@ class Device(NamedTuple):
 CPU = Device("cpu")
 
 
-def device_named(name: "str | Device") -> Device:
-    """The device of that name.
+def device_named(name: "str | Device", index: int | None = None) -> Device:
+    """The device of that name, or of that type and number.
 
-    >>> device_named("cuda:1")
-    device(type='cuda', index=1)
+    >>> device_named("cuda:1"), device_named("cuda", 1)
+    (device(type='cuda', index=1), device(type='cuda', index=1))
 
     Raises ArgumentError if the name is neither `cpu`, `cuda` nor `cuda:<number>`.
     """
     if isinstance(name, Device):
         return name
-    kind, _, index = str(name).partition(":")
-    if kind == "cpu" and index in ("", "0"):
+    kind, _, number = (str(name) if index is None else f"{name}:{index}").partition(":")
+    if kind == "cpu" and number in ("", "0"):
         return CPU
-    if kind == "cuda" and (index.isdecimal() or index == ""):
-        return Device("cuda", int(index or 0))
+    if kind == "cuda" and (number.isdecimal() or number == ""):
+        return Device("cuda", int(number or 0))
     raise ArgumentError(f"device: got {name!r}; expected 'cpu', 'cuda' or 'cuda:<number>'")
 
 
@@ -257,11 +257,11 @@ class Generator:
 
     def normal(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Draws from N(0, 1)."""
-        return self._drawn("standard_normal", shape, dtype=np.dtype(dtype))
+        return self._drawn("standard_normal", shape, dtype=_drawable(dtype))
 
     def uniform(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Draws from U[0, 1)."""
-        return self._drawn("random", shape, dtype=np.dtype(dtype))
+        return self._drawn("random", shape, dtype=_drawable(dtype))
 
     def integers(self, low: int, high: int, shape: tuple[int, ...]) -> Array:
         """Integers from low to high - 1, each as likely."""
@@ -275,6 +275,12 @@ class Generator:
         if self.device != CPU:
             _use(self._stream.library, self.device)
         return getattr(self._stream, kind)(*args, **options)
+
+
+def _drawable(dtype: Any) -> np.dtype:
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise DTypeError(f"random: dtype: got {np.dtype(dtype)}; expected float32 or float64")
+    return np.dtype(dtype)
 
 
 class _CounterStream:

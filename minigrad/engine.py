@@ -205,6 +205,8 @@ class Primitive:
     def __call__(self, *inputs: Any, **params: Any) -> Variable:
         if self.parameters:
             if self.arity is not None and len(inputs) > self.arity:
+                if len(inputs) > self.arity + len(self.parameters):
+                    raise TypeError(f"{self.name}: got {len(inputs)} arguments; expected fewer")
                 params.update(zip(self.parameters, inputs[self.arity :], strict=False))
                 inputs = inputs[: self.arity]
             params = {**self._defaults, **params}
@@ -299,8 +301,7 @@ def grad(
     Only what lies between inputs and outputs is computed. An input that the outputs do not depend
     on is an error, or None if `allow_unused`. The other arguments are those of `backward`.
     """
-    outputs = [outputs] if isinstance(outputs, Variable) else list(outputs)
-    inputs = [inputs] if isinstance(inputs, Variable) else list(inputs)
+    outputs, inputs = _tensors("output", outputs), _tensors("input", inputs)
     if grad_outputs is None or isinstance(grad_outputs, Variable):
         grad_outputs = [grad_outputs] * len(outputs)
     if len(grad_outputs) != len(outputs):
@@ -308,8 +309,6 @@ def grad(
             f"grad: grad_outputs: got {len(grad_outputs)}; expected one per output, {len(outputs)}"
         )
     for i, x in enumerate(inputs):
-        if not isinstance(x, Variable):
-            raise DTypeError(f"grad: input {i}: got {type(x).__name__}; expected a tensor")
         if not x.requires_grad:
             raise GraphError(f"grad: input {i} does not require a gradient: {_whence(x)}")
     retain_graph = create_graph if retain_graph is None else retain_graph
@@ -321,6 +320,15 @@ def grad(
                 "pass allow_unused=True to get None for it"
             )
     return tuple(found.get(x) for x in inputs)
+
+
+def _tensors(name: str, given: Any) -> list[Variable]:
+    """One variable or several as a list."""
+    found = list(given) if isinstance(given, (list, tuple, Iterator)) else [given]
+    for i, x in enumerate(found):
+        if not isinstance(x, Variable):
+            raise DTypeError(f"grad: {name} {i}: got {type(x).__name__}; expected a tensor")
+    return found
 
 
 def history(outputs: Iterable[Variable]) -> list[Variable]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.backend import Array, Generator, to_device
 from minigrad.engine import Primitive, Variable, is_grad_enabled, mark_edited
-from minigrad.errors import DeviceError, DTypeError, GraphError, ShapeError
+from minigrad.errors import ArgumentError, DeviceError, DTypeError, GraphError, ShapeError
 from minigrad.ops import arithmetic, sampling
 from minigrad.ops import shape as shaping
 
@@ -116,6 +116,8 @@ class InPlace(Variable):
         *, generator: Generator | None = None,
     ) -> "InPlace":  # fmt: skip
         """Draw every entry from N(mean, std²)."""
+        if not std >= 0:
+            raise ArgumentError(f"normal_: std: got {std}; expected at least 0")
         draw = sampling.stream(generator, self.device).normal(self.shape, self.dtype)
         return self._write("normal_", draw * std + mean)
 
@@ -124,5 +126,7 @@ class InPlace(Variable):
         *, generator: Generator | None = None,
     ) -> "InPlace":  # fmt: skip
         """Draw every entry from U[low, high)."""
+        if not low <= high:
+            raise ArgumentError(f"uniform_: got {low} to {high}; expected them in order")
         draw = sampling.stream(generator, self.device).uniform(self.shape, self.dtype)
         return self._write("uniform_", draw * (high - low) + low)

@@ -173,6 +173,10 @@ class Tensor(InPlace):
     def __int__(self) -> int:
         return int(self.item())
 
+    def __format__(self, spec: str) -> str:
+        """`f"{loss:.4f}"`: a tensor without axes is written as the number that it holds."""
+        return super().__format__(spec) if self.ndim else format(self.item(), spec)
+
     def __index__(self) -> int:
         if self.dtype.kind not in "iu":
             raise TypeError(f"index: got {self.dtype}; expected an integer tensor")
@@ -247,9 +251,9 @@ class Tensor(InPlace):
         """On the CPU."""
         return self.to(device="cpu")
 
-    def cuda(self, index: int = 0) -> "Tensor":
-        """On a CUDA device."""
-        return self.to(device=f"cuda:{index}")
+    def cuda(self, device: int | str | Device = 0) -> "Tensor":
+        """On a CUDA device, given by its number or name."""
+        return self.to(device=f"cuda:{device}" if isinstance(device, int) else device)
 
     # ------------------------------------------------------------ operations
 
@@ -334,6 +338,12 @@ class Tensor(InPlace):
         flat = math.prod(self.shape[first : last + 1])
         return self.reshape(*self.shape[:first], flat, *self.shape[last + 1 :])
 
+    def unflatten(self, dim: int, sizes: Sequence[int]) -> "Tensor":
+        """The axis `dim` as several of these sizes, one of which may be -1."""
+        (at,) = shaping.axes((dim,), self.ndim, "unflatten")
+        parts = shaping.inferred_shape("unflatten", self.shape[at], sizes)
+        return self.reshape(*self.shape[:at], *parts, *self.shape[at + 1 :])
+
     def permute(self, *dims: Any) -> "Tensor":
         """The axes in another order."""
         order = shaping.axes(_sizes(dims), self.ndim, "permute")
@@ -350,6 +360,8 @@ class Tensor(InPlace):
 
     def t(self) -> "Tensor":
         """A matrix transposed."""
+        if self.ndim > 2:
+            raise ShapeError(f"t: got shape {self.shape}; expected a matrix. Use .transpose")
         return self.T
 
     def flip(self, *dims: Any) -> "Tensor":
@@ -370,7 +382,11 @@ class Tensor(InPlace):
         """Repeated along axes of size 1 and new leading ones; -1 keeps a size."""
         sizes = _sizes(sizes)
         lead = len(sizes) - self.ndim
-        new = tuple(self.shape[i - lead] if n == -1 else n for i, n in enumerate(sizes))
+        new = tuple(
+            self.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(sizes)
+        )
+        if min(new, default=0) < 0:
+            raise ShapeError(f"expand: got shape {self.shape} to {sizes}; expected -1 for its axes")
         if shaping.broadcast_shape("expand", self.shape, new) != new:
             raise ShapeError(f"expand: got shape {self.shape} to {new}; expected axes of size 1")
         return shaping.broadcast_to(self, shape=new)

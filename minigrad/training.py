@@ -20,6 +20,7 @@ from minigrad.data.dataset import DataLoader
 from minigrad.errors import ArgumentError, CheckpointError, NonFiniteError
 from minigrad.nn.module import Module
 from minigrad.nonfinite import first_nonfinite, nonfinite_gradient, squared_gradients
+from minigrad.ops.arguments import whole
 from minigrad.optim.lr_scheduler import LRScheduler
 from minigrad.optim.optimizer import Optimizer
 from minigrad.parallel import Workers
@@ -118,7 +119,12 @@ class Descent:
 
     def _parts(self, *batch: Tensor) -> dict[str, Tensor]:
         found = self.loss(self.model, *batch)
-        return found if isinstance(found, dict) else {"loss": found}
+        parts = found if isinstance(found, dict) else {"loss": found}
+        loss = parts.get("loss")
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            got = f"shape {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise ArgumentError(f"fit: loss: got {got}; expected a scalar, or a dict with 'loss'")
+        return parts
 
     def _finite(self, *batch: Tensor) -> dict[str, Tensor]:
         """The loss by its parts; NonFiniteError if it is no number."""
@@ -238,8 +244,12 @@ def train(
 
     A step that raises NonFiniteError ends it, and the message says which step it was.
     """
-    if epochs < 0:
-        raise ArgumentError(f"fit: epochs: got {epochs}; expected at least 0")
+    epochs = whole("fit", "epochs", epochs, 0)
+    if not len(loader):
+        raise ArgumentError(
+            f"fit: loader: got no batch, of {len(loader.dataset)} examples in batches of "
+            f"{loader.batch_size}; expected at least one"
+        )
     run = _Run(trainer, loader)
     if resume:
         if checkpoint is None:
@@ -388,6 +398,11 @@ class _Run:
         self._set_generators(state["generators"])
         self.at_start = state["generators_at_start"]
         self.epoch, self.step, self.examples = state["epoch"], state["step"], state["examples"]
+        if self.step > len(self.loader):
+            raise ValueError(
+                f"it is at batch {self.step} of an epoch, and here are no more than "
+                f"{len(self.loader)}"
+            )
         self.sums, self.seconds = state["sums"], state["seconds"]
         self.records = state["records"]
 

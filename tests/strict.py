@@ -55,7 +55,7 @@ FUNCTIONS = {
     "concatenate": "tup axis out dtype casting",
     "copyto": "dst src casting where",
     "diagonal": "a offset axis1 axis2",
-    "einsum": "",
+    "einsum": "dtype optimize",
     "empty": "shape dtype order",
     "empty_like": "prototype dtype order subok shape",
     "eye": "N M k dtype order",

@@ -111,10 +111,10 @@ PRODUCTS = {
     ),
     "linear of an array": (
         lambda: nn.Linear(3, 4)(array(2, 3)), DTypeError,
-        "linear: got ndarray, Parameter; expected tensors",
+        "linear: got ndarray, Parameter, Parameter; expected tensors",
     ),
     "linear of text": (
-        lambda: nn.Linear(3, 4)("x"), DTypeError, "linear: got str, Parameter; expected tensors",
+        lambda: F.linear("x", ones(4, 3)), DTypeError, "linear: got str, Tensor; expected tensors",
     ),
 }  # fmt: skip
 ENTRY_BY_ENTRY = {
@@ -135,6 +135,12 @@ ENTRY_BY_ENTRY = {
     "condition": (
         lambda: mg.where(ones(2), 1.0, 0.0), DTypeError,
         "where: condition: got float32; expected bool",
+    ),
+    "an array for a condition": (
+        lambda: mg.where(array(2) > 0, ones(2), 0.0), DTypeError, "where: got ndarray; expected",
+    ),
+    "a choice of text": (
+        lambda: mg.where(ones(2) > 0, "a", 0.0), DTypeError, "where: got str; expected a tensor or",
     ),
     "a wider array": (
         lambda: ones(3) * array(3), DTypeError,
@@ -224,7 +230,11 @@ SHAPES = {
     ),
     "unflatten": (
         lambda: nn.Unflatten(1, (2, 2))(ones(2, 3)), ShapeError,
-        "got shape (2, 2, 2) for 6 entries",
+        "unflatten: got shape (2, 2) for 3 entries",
+    ),
+    "unflatten of no axis": (
+        lambda: nn.Unflatten(5, (2, 3))(ones(2, 6)), IndexError,
+        "unflatten: dim: got 5; expected -2 to 1",
     ),
     "item": (lambda: ones(2).item(), ShapeError, "item: got shape (2,); expected one entry"),
     "truth": (lambda: bool(ones(2)), ShapeError, "item: got shape (2,); expected one entry"),
@@ -240,11 +250,50 @@ SHAPES = {
         lambda: ones(2, 3).gather(1, mg.tensor([[3]])), IndexError,
         "gather: index: got 3 to 3; expected 0 to 2",
     ),
+    "expand of what is not there": (
+        lambda: ones(3).expand(-1, 3), ShapeError,
+        "expand: got shape (3,) to (-1, 3); expected -1 for its axes",
+    ),
+    "cat of an array": (
+        lambda: mg.cat([ones(2), array(2)]), DTypeError, "cat: got Tensor, ndarray; expected tens",
+    ),
+    "stack of numbers": (lambda: mg.stack([1, 2]), DTypeError, "stack: got int, int; expected ten"),
+    "split to less than nothing": (
+        lambda: ones(4).split([5, -1]), ArgumentError,
+        "split: split_size: got -1; expected an integer of at least 0",
+    ),
+    "split to halves": (
+        lambda: ones(4).split(1.5), ArgumentError, "split: split_size: got 1.5; expected an int",
+    ),
+    "transpose of a stack": (
+        lambda: ones(2, 3, 4).t(), ShapeError, "t: got shape (2, 3, 4); expected a matrix",
+    ),
+    "running sum along two": (
+        lambda: ones(2, 3).cumsum(dim=(0, 1)), ArgumentError,
+        "cumsum: dim: got (0, 1); expected one axis",
+    ),
+    "running sum along all": (
+        lambda: ones(2, 3).cumsum(dim=None), ArgumentError, "cumsum: dim: got None; expected one",
+    ),
     "norm": (
         lambda: ones(2).norm(-1), ArgumentError, "norm: p: got -1; expected a positive number",
     ),
 }  # fmt: skip
 MAKING = {
+    "draws of integers": (
+        lambda: mg.randn(2, dtype=mg.int64), DTypeError,
+        "random: dtype: got int64; expected float32 or float64",
+    ),
+    "a number for a generator": (
+        lambda: mg.rand(2, generator=5), ArgumentError, "generator: got 5; expected a minigrad.Gen",
+    ),
+    "negative width": (
+        lambda: ones(2).normal_(0.0, -1.0), ArgumentError, "normal_: std: got -1.0; expected at le",
+    ),
+    "interval": (lambda: ones(2).uniform_(1.0, 0.0), ArgumentError, "uniform_: got 1.0 to 0.0"),
+    "draw about a number": (
+        lambda: mg.reparameterize(0.0, ones(2)), DTypeError, "reparameterize: got float, Tensor;",
+    ),
     "negative size": (
         lambda: mg.zeros(2, -1), ArgumentError, "size: got (2, -1); expected non-negative integers",
     ),
@@ -293,6 +342,12 @@ MAKING = {
     ),
 }  # fmt: skip
 GRAPHS = {
+    "derivative of a number": (
+        lambda: grad(1.0, leaf(3)), DTypeError, "grad: output 0: got float; expected a tensor",
+    ),
+    "derivative by a number": (
+        lambda: grad(leaf(1) * 2.0, 1.0), DTypeError, "grad: input 0: got float; expected a tensor",
+    ),
     "no scalar": (
         lambda: (leaf(3) * 2.0).backward(), GraphError,
         "the output has shape (3,), and only a scalar has a gradient of its own. Reduce it, or "
@@ -500,6 +555,21 @@ TRAINING = {
     "half a batch": (
         lambda: DataLoader(TensorDataset(ones(3)), 2.5), ArgumentError,
         "DataLoader: batch_size: got 2.5",
+    ),
+    "arrays": (
+        lambda: TensorDataset(array(3)), DTypeError, "TensorDataset: got ndarray; expected tensors",
+    ),
+    "items of two shapes": (
+        lambda: list(DataLoader([ones(2), ones(3)], 2)), ShapeError,
+        "DataLoader: got items of shapes [(2,), (3,)]; expected one shape",
+    ),
+    "items of two lengths": (
+        lambda: list(DataLoader([(1,), (1, 2)], 2)), ShapeError,
+        "DataLoader: got items of [1, 2] parts; expected one number",
+    ),
+    "a schedule from the middle": (
+        lambda: optim.lr_scheduler.StepLR(optim.SGD([leaf(3)]), 2, last_epoch=4), ArgumentError,
+        "StepLR: last_epoch: got 4; expected -1, or the state of a scheduled optimiser: group 0",
     ),
     "lengths": (
         lambda: TensorDataset(ones(3), ones(4)), ShapeError,

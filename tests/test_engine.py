@@ -476,6 +476,8 @@ def test_parameters_go_by_name_or_by_place():
     assert f(x, scale=10.0).item() == 90.0 and f(x, 3, scale=1.0).item() == 27.0
     f(x, 3, 2.0).backward()
     assert x.grad.item() == 2.0 * 27.0
+    with pytest.raises(TypeError, match="f: got 4 arguments; expected fewer"):
+        f(x, 3, 2.0, 1.0)
 
 
 # ---------------------------------------------------------------- edits in place
@@ -545,6 +547,35 @@ def test_edit_elsewhere_is_allowed():
         x.grad = tensor(np.zeros(3))
         x.grad.add_(1.0)
     y.backward(draw(3, seed=1).detach())
+
+
+def by_tensor(x, index):
+    return x[index]
+
+
+def by_array(x, index):
+    return x[index.array]
+
+
+def by_gather(x, index):
+    return x.gather(0, index)
+
+
+@pytest.mark.parametrize("take", [by_tensor, by_array, by_gather])
+def test_an_index_that_is_edited_later_changes_no_derivative(take):
+    x, index = draw(3), tensor([0, 0, 2])
+    y = take(x, index)
+    index.fill_(1)
+    y.backward(tensor([1.0, 2.0, 4.0], dtype=y.dtype))
+    assert x.grad.tolist() == [3.0, 0.0, 4.0]
+
+
+def test_indices_that_max_answers_may_be_edited():
+    x = tensor([[1.0, 3.0], [2.0, 0.0]], requires_grad=True)
+    values, indices = x.max(1, keepdim=True)
+    indices.zero_()
+    values.sum().backward()
+    assert x.grad.tolist() == [[0.0, 1.0], [1.0, 0.0]]
 
 
 def test_arrays_given_out_cannot_be_written_to():

@@ -204,6 +204,14 @@ def test_python_numbers():
         bool(tensor([1.0, 2.0]))
 
 
+def test_a_number_is_formatted_as_one():
+    loss = tensor(0.125, requires_grad=True) * 2.0
+    assert f"{loss:.2f} {loss.data:>7f} {tensor(7):03d} {loss}" == "0.25 0.250000 007 0.25"
+    assert f"{tensor([1.0])}" == "tensor([1.])"
+    with pytest.raises(TypeError, match="format"):
+        f"{tensor([1.0]):.2f}"
+
+
 def test_numpy_and_back():
     x = tensor([1.0, 2.0])
     assert type(x.numpy()) is np.ndarray and x.numpy().dtype == np.float32
@@ -253,6 +261,7 @@ def test_to_another_type():
     assert (
         x.to(tensor([1], dtype=int32)).dtype == x.type_as(tensor([1], dtype=int32)).dtype == int32
     )
+    assert mg.device("cuda", 1) == mg.device("cuda:1") and mg.device("cpu", 0) == mg.device("cpu")
     assert x.to("cpu", float64).dtype == x.to(mg.device("cpu"), dtype=float64).dtype == float64
 
 

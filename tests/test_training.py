@@ -256,3 +256,33 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_first_step(tmp_pat
     with pytest.raises(OSError, match="file"):
         setup.fit(1, checkpoint=tmp_path / "file" / "c.npz")
     assert setup.seen == []
+
+
+@pytest.mark.parametrize(
+    "loss, got",
+    [(1.0, "float"), (None, "NoneType"), ({"kl": mg.ones(())}, "NoneType"), (mg.ones(8), r"shape")],
+)
+def test_what_is_no_loss_is_refused(loss, got):
+    setup = Setup()
+    setup.loss = lambda model, x, y: loss
+    with pytest.raises(ArgumentError, match=f"fit: loss: got {got}.*; expected a scalar"):
+        setup.fit(1)
+
+
+def test_without_a_batch_there_is_nothing_to_learn():
+    setup = Setup(n=7)
+    setup.loader.drop_last = True
+    with pytest.raises(ArgumentError, match="fit: loader: got no batch, of 7 examples"):
+        setup.fit(1)
+    with pytest.raises(ArgumentError, match=r"fit: epochs: got 1.5; expected an integer"):
+        setup.fit(1.5)
+
+
+def test_a_checkpoint_of_more_batches_is_refused(tmp_path):
+    Setup().fit(1, checkpoint=tmp_path / "run")
+    save({**load(tmp_path / "run"), "step": 5}, tmp_path / "run")
+    fewer = Setup(n=20)
+    before = fewer.weights()
+    with pytest.raises(CheckpointError, match="it is at batch 5 of an epoch, and here are no"):
+        fewer.fit(2, checkpoint=tmp_path / "run", resume=True)
+    assert_same_bits(fewer.weights(), before)

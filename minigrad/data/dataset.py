@@ -7,8 +7,8 @@ import numpy as np
 
 from minigrad.backend import CPU, Generator, default_generator, to_device
 from minigrad.creation import tensor
-from minigrad.engine import Variable
-from minigrad.errors import ArgumentError, ShapeError
+from minigrad.errors import ArgumentError, DTypeError, ShapeError
+from minigrad.ops.shape import stack
 from minigrad.tensor import Tensor
 
 
@@ -31,6 +31,9 @@ class TensorDataset(Dataset):
     """
 
     def __init__(self, *tensors: Tensor) -> None:
+        if not all(isinstance(x, Tensor) for x in tensors):
+            kinds = ", ".join(type(x).__name__ for x in tensors)
+            raise DTypeError(f"TensorDataset: got {kinds}; expected tensors")
         if not tensors or len({x.shape[:1] for x in tensors}) != 1 or not tensors[0].ndim:
             shapes = ", ".join(str(x.shape) for x in tensors) or "nothing"
             raise ShapeError(f"TensorDataset: got {shapes}; expected tensors of one length")
@@ -125,16 +128,27 @@ class DataLoader:
 def collate(items: Sequence[Any]) -> Any:
     """Items of one form as a batch of that form: tensors, arrays and numbers are stacked.
 
-    >>> collate([(1.0, 2), (3.0, 4)])
-    (tensor([1., 3.]), tensor([2, 4]))
+    >>> collate([(1.0, 2, "a"), (3.0, 4, "b")])
+    (tensor([1., 3.]), tensor([2, 4]), ['a', 'b'])
+
+    Raises ShapeError for items of different shapes or lengths.
     """
     first = items[0]
-    if isinstance(first, tuple):
-        return tuple(collate(column) for column in zip(*items, strict=True))
+    if isinstance(first, (tuple, list)):
+        lengths = sorted({*map(len, items)})
+        if len(lengths) > 1:
+            raise ShapeError(f"DataLoader: got items of {lengths} parts; expected one number")
+        columns = map(collate, zip(*items, strict=True))
+        return getattr(first, "_make", type(first))(columns)
     if isinstance(first, dict):
         return {key: collate([item[key] for item in items]) for key in first}
-    if isinstance(first, Variable):
-        return tensor(np.stack([x.detach().numpy() for x in items]))
+    if isinstance(first, str):
+        return list(items)
     if isinstance(first, np.ndarray):
-        return tensor(np.stack(items))
-    return tensor(list(items))
+        items = [Tensor(np.asarray(item)) for item in items]
+    if not isinstance(items[0], Tensor):
+        return tensor(list(items))
+    shapes = {x.shape for x in items}
+    if len(shapes) > 1:
+        raise ShapeError(f"DataLoader: got items of shapes {sorted(shapes)}; expected one shape")
+    return stack([x.detach() for x in items])

@@ -7,10 +7,11 @@ from minigrad.backend import Generator
 from minigrad.creation import empty
 from minigrad.errors import ArgumentError, ShapeError
 from minigrad.nn import functional as F
-from minigrad.nn.images import Size, on_images, pair
+from minigrad.nn.images import Size, on_images
 from minigrad.nn.layers import BatchNorm, Dropout, Function, reset_affine
 from minigrad.nn.module import Module, Parameter
-from minigrad.ops.conv.geometry import ConvGeometry, Pair
+from minigrad.ops.arguments import Pair, pair, whole
+from minigrad.ops.conv.geometry import ConvGeometry
 from minigrad.tensor import Tensor
 
 # ---------------------------------------------------------------- convolution
@@ -30,6 +31,8 @@ class Convolution(Module):
     ) -> None:  # fmt: skip
         super().__init__()
         name, groups = type(self).__name__, sizes.groups
+        in_channels = whole(name, "in_channels", in_channels, 0)
+        out_channels = whole(name, "out_channels", out_channels, 0)
         if in_channels % groups or out_channels % groups:
             raise ArgumentError(
                 f"{name}: groups: got {groups}; expected a divisor of in_channels {in_channels} "
@@ -96,7 +99,7 @@ class Conv2d(Convolution):
         padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
         *, lowering: str | None = None, generator: Generator | None = None,
     ) -> None:  # fmt: skip
-        kernel_size = pair("Conv2d", "kernel_size", kernel_size)
+        kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)
         sizes = ConvGeometry.direct(
             ANY_IMAGE, kernel_size, stride, padding, dilation, groups, op="Conv2d"
         )
@@ -134,7 +137,7 @@ class ConvTranspose2d(Convolution):
         dilation: Size = 1, padding_mode: str = "zeros", device: Any = None, dtype: Any = None,
         *, lowering: str | None = None, generator: Generator | None = None,
     ) -> None:  # fmt: skip
-        kernel_size = pair("ConvTranspose2d", "kernel_size", kernel_size)
+        kernel_size = pair("ConvTranspose2d", "kernel_size", kernel_size, 1)
         sizes = ConvGeometry.transposed(
             ANY_IMAGE, kernel_size, stride, padding, output_padding, groups, dilation,
             op="ConvTranspose2d",

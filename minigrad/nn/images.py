@@ -12,8 +12,9 @@ import numpy as np
 
 from minigrad.errors import ArgumentError, ShapeError
 from minigrad.ops import resize, window
+from minigrad.ops.arguments import Pair, both, check_float, check_tensors, is_whole, pair, whole
 from minigrad.ops.conv import primitives as conv
-from minigrad.ops.conv.geometry import ConvGeometry, Pair
+from minigrad.ops.conv.geometry import ConvGeometry
 from minigrad.ops.resize import Axis
 from minigrad.tensor import Tensor
 
@@ -23,8 +24,9 @@ Size = int | Sequence[int]
 def on_images(op: str, function: Callable[[Tensor], Tensor], input: Tensor) -> Tensor:
     """function(input), which takes batches; a single image is made a batch of one, and back.
 
-    Raises ShapeError unless the input has 3 or 4 axes.
+    Raises ShapeError unless the input has 3 or 4 axes, DTypeError unless it is a tensor.
     """
+    check_tensors(op, input)
     if input.ndim == 4:
         return function(input)
     if input.ndim != 3:
@@ -32,19 +34,6 @@ def on_images(op: str, function: Callable[[Tensor], Tensor], input: Tensor) -> T
             f"{op}: input: got shape {input.shape}; expected images (N, C, H, W), or one (C, H, W)"
         )
     return function(input.unsqueeze(0)).squeeze(0)
-
-
-def pair(op: str, name: str, value: Any) -> tuple:
-    """A size (height, width), which may be given as one number; ArgumentError for another length.
-
-    >>> pair("conv2d", "kernel_size", 3)
-    (3, 3)
-    """
-    if not isinstance(value, (tuple, list)):
-        return value, value
-    if len(value) != 2:
-        raise ArgumentError(f"{op}: {name}: got {value}; expected an integer, or a pair of them")
-    return tuple(value)
 
 
 # ---------------------------------------------------------------- convolution
@@ -71,6 +60,8 @@ def conv2d(
     Raises ShapeError if weight, bias or kernel do not fit x, ArgumentError for a parameter out of
     range, DTypeError for different element types. Source: deck 000; arXiv 1603.07285.
     """
+
+    check_tensors("conv2d", input, weight, *(() if bias is None else (bias,)))
 
     def batch(x):
         geometry = ConvGeometry.direct(x.shape, weight.shape, stride, padding, dilation, groups)
@@ -101,6 +92,8 @@ def conv_transpose2d(
     Raises what conv2d raises, and ArgumentError for an output_padding of max(s, d) or more.
     Source: deck 000; arXiv 1603.07285, relationships 8 to 14.
     """
+
+    check_tensors("conv_transpose2d", input, weight, *(() if bias is None else (bias,)))
 
     def batch(x):
         geometry = ConvGeometry.transposed(
@@ -135,9 +128,10 @@ def max_pool2d(
     """
 
     def windows(x):
-        window.check_float("max_pool2d", x.array)
-        size = pair("max_pool2d", "kernel_size", kernel_size)
-        return window.pooling("max_pool2d", x.shape[2:], size, stride, padding, dilation, ceil_mode)
+        check_float("max_pool2d", x.array)
+        return window.pooling(
+            "max_pool2d", x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode
+        )
 
     def indices(x):
         geometry = windows(x)
@@ -167,10 +161,9 @@ def avg_pool2d(
         raise ArgumentError("avg_pool2d: divisor_override: got 0; expected another number")
 
     def batch(x):
-        window.check_float("avg_pool2d", x.array)
-        size = pair("avg_pool2d", "kernel_size", kernel_size)
+        check_float("avg_pool2d", x.array)
         geometry = window.pooling(
-            "avg_pool2d", x.shape[2:], size, stride, padding, ceil_mode=ceil_mode
+            "avg_pool2d", x.shape[2:], kernel_size, stride, padding, ceil_mode=ceil_mode
         )
         count = divisor_override or window.divisor(geometry, count_include_pad)
         sums = window.add_up(x, geometry=geometry)
@@ -190,14 +183,15 @@ def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None]) 
 
     Raises ArgumentError for a size below 1.
     """
-    sizes = pair("adaptive_avg_pool2d", "output_size", output_size)
+    sizes = both("adaptive_avg_pool2d", "output_size", output_size)
 
     def batch(x):
-        window.check_float("adaptive_avg_pool2d", x.array)
+        check_float("adaptive_avg_pool2d", x.array)
         new = tuple(old if n is None else n for n, old in zip(sizes, x.shape[2:], strict=True))
-        if min(new) < 1:
+        if not all(is_whole(n, 1) for n in new):
             raise ArgumentError(
-                f"adaptive_avg_pool2d: output_size: got {output_size}; expected at least 1"
+                f"adaptive_avg_pool2d: output_size: got {output_size} for images of "
+                f"{x.shape[2:]}; expected integers of at least 1, or None"
             )
         if new == (1, 1):
             return x.mean((2, 3), keepdim=True)
@@ -230,15 +224,18 @@ def interpolate(
     Raises ShapeError for other than 4 axes, ArgumentError for another mode, unless exactly one of
     size and scale_factor is given, or for align_corners with "nearest".
     """
-    if input.ndim != 4:
-        raise ShapeError(f"interpolate: input: got shape {input.shape}; expected (N, C, H, W)")
+    check_tensors("interpolate", input)
+    if input.ndim != 4 or 0 in input.shape[2:]:
+        raise ShapeError(
+            f"interpolate: input: got shape {input.shape}; expected (N, C, H, W), with some pixel"
+        )
     if mode not in ("nearest", "bilinear"):
         raise ArgumentError(f"interpolate: mode: got {mode!r}; expected 'nearest' or 'bilinear'")
     if mode == "nearest" and align_corners is not None:
         raise ArgumentError("interpolate: align_corners: got it with 'nearest'; expected bilinear")
     rows, columns = _resized(input.shape[2:], size, scale_factor, recompute_scale_factor)
     if mode == "bilinear":
-        window.check_float("interpolate", input.array)
+        check_float("interpolate", input.array)
         rows, columns = (resize.bilinear(axis, bool(align_corners)) for axis in (rows, columns))
         return resize.resample(input, rows=rows, columns=columns)
     return _nearest(input, rows, columns)
@@ -253,9 +250,11 @@ def _resized(size: Pair, new: Any, factor: Any, recompute: bool | None) -> tuple
     if new is not None and recompute:
         raise ArgumentError("interpolate: recompute_scale_factor: got it with size; expected None")
     name = "scale_factor" if new is None else "size"
-    sizes = pair("interpolate", name, factor if new is None else new)
-    if not all(n > 0 for n in sizes):
-        raise ArgumentError(f"interpolate: {name}: got {sizes}; expected positive numbers")
+    sizes = both("interpolate", name, factor if new is None else new)
+    kinds = (int, float, np.number) if new is None else (int, np.integer)
+    if not all(isinstance(n, kinds) and n > 0 for n in sizes):
+        kind = "numbers" if new is None else "integers"
+        raise ArgumentError(f"interpolate: {name}: got {sizes}; expected positive {kind}")
     if new is not None:
         return tuple(Axis(old, int(n)) for old, n in zip(size, sizes, strict=True))
     axes = tuple(Axis(old, int(old * f), float(f)) for old, f in zip(size, sizes, strict=True))
@@ -283,9 +282,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 
     Raises ShapeError if r² does not divide the channels. Source: Shi et al., arXiv 1609.05158.
     """
-    r = upscale_factor
-    if r < 1:
-        raise ArgumentError(f"pixel_shuffle: upscale_factor: got {r}; expected at least 1")
+    r = whole("pixel_shuffle", "upscale_factor", upscale_factor, 1)
     if input.ndim < 3 or input.shape[-3] % (r * r):
         raise ShapeError(
             f"pixel_shuffle: input: got shape {input.shape}; expected (…, C, H, W), C a multiple "
@@ -301,9 +298,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
 
     Raises ShapeError if r does not divide the height and the width.
     """
-    r = downscale_factor
-    if r < 1:
-        raise ArgumentError(f"pixel_unshuffle: downscale_factor: got {r}; expected at least 1")
+    r = whole("pixel_unshuffle", "downscale_factor", downscale_factor, 1)
     if input.ndim < 3 or input.shape[-2] % r or input.shape[-1] % r:
         raise ShapeError(
             f"pixel_unshuffle: input: got shape {input.shape}; expected (…, C, H, W), H and W "
@@ -330,7 +325,7 @@ def unfold(
     """
 
     def batch(x):
-        size = pair("unfold", "kernel_size", kernel_size)
+        size = pair("unfold", "kernel_size", kernel_size, 1)
         geometry = ConvGeometry.direct(x.shape, size, stride, padding, dilation, op="unfold")
         return window.unfold(x, geometry=geometry)
 
@@ -351,8 +346,8 @@ def fold(
 
     Raises ShapeError if the input is not what unfold makes of images of that size.
     """
-    size = pair("fold", "output_size", output_size)
-    kernel = pair("fold", "kernel_size", kernel_size)
+    size = pair("fold", "output_size", output_size, 1)
+    kernel = pair("fold", "kernel_size", kernel_size, 1)
     geometry = ConvGeometry.direct(size, kernel, stride, padding, dilation, op="fold")
     k, patches = math.prod(geometry.kernel_size), math.prod(geometry.output_size)
     if input.ndim not in (2, 3) or input.shape[-2] % k or input.shape[-1] != patches:

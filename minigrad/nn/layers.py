@@ -139,8 +139,7 @@ class Unflatten(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """x, reshaped"""
-        at = self.dim % input.ndim
-        return input.reshape(*input.shape[:at], *self.unflattened_size, *input.shape[at + 1 :])
+        return input.unflatten(self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

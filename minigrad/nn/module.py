@@ -260,9 +260,9 @@ class Module:
         """To the CPU."""
         return self.to(device="cpu")
 
-    def cuda(self, index: int = 0) -> "Module":
-        """To a CUDA device."""
-        return self.to(device=f"cuda:{index}")
+    def cuda(self, device: Any = 0) -> "Module":
+        """To a CUDA device, given by its number or name."""
+        return self.to(device=f"cuda:{device}" if isinstance(device, int) else device)
 
     # ------------------------------------------------------------ showing it
 

@@ -26,8 +26,9 @@ import numpy as np
 
 from minigrad.engine import Variable
 from minigrad.ops import reduction, resize, shape, window
+from minigrad.ops.arguments import Pair
 from minigrad.ops.conv import primitives as conv
-from minigrad.ops.conv.geometry import ConvGeometry, Pair
+from minigrad.ops.conv.geometry import ConvGeometry
 
 CONVOLUTIONS = conv.conv2d, conv.conv2d_affine
 TRANSPOSED = conv.conv_transpose2d, conv.conv_transpose2d_affine

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.errors import ArgumentError
-from minigrad.ops.conv.geometry import ConvGeometry, Pair
+from minigrad.ops.arguments import Pair, pair
+from minigrad.ops.conv.geometry import ConvGeometry
 
 MAX_KERNEL, MAX_STRIDE = 11, 8
 
@@ -109,19 +110,28 @@ def _keywords(row: _Setting, column: _Setting, transposed: bool) -> dict[str, in
     return both
 
 
-def is_whole(n: Any, least: int) -> bool:
-    """Whether n is an integer of at least that."""
-    return isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= least
-
-
 def _both(name: str, value: Any, least: int) -> tuple:
     """An integer or a pair as a pair; None as two."""
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not (pair == (None, None) or all(is_whole(n, least) for n in pair)):
-        raise ArgumentError(
-            f"solve: {name}: got {value!r}; expected an integer of at least {least}, or two"
-        )
-    return tuple(n if n is None else int(n) for n in pair)
+    return (None, None) if value is None else pair("solve", name, value, least)
+
+
+def relationships(geometry: ConvGeometry) -> Pair:
+    """The numbers of the relationships that give the sizes of a convolution and its transpose.
+
+    Dilated, the transpose has that of k̂ for k; an uneven "same" counts as half padding.
+
+    >>> relationships(ConvGeometry.direct(5, kernel_size=3, stride=2, padding=1))
+    (6, 13)
+    """
+    p, a = geometry.padding, geometry.output_padding
+    if geometry.stride == (1, 1):  # no padding, half of it, full or any
+        k = geometry.receptive_field
+        half, full = (2 * p[0] + 1, 2 * p[1] + 1), (p[0] + 1, p[1] + 1)
+        case = 0 if not any(p) else 2 if half == k or min(a) < 0 else 3 if full == k else 1
+        direct, transposed = 1 + case, 8 + case
+    else:
+        direct, transposed = (6, 13) if any(p) else (5, 12)
+    return 15 if geometry.dilation != (1, 1) else direct, 14 if any(a) else transposed
 
 
 def unevenness(geometry: ConvGeometry) -> float:

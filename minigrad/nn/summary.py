@@ -16,8 +16,9 @@ from minigrad.nn import receptive_field as sight
 from minigrad.nn.image_layers import PixelShuffle, PixelUnshuffle
 from minigrad.nn.module import Module
 from minigrad.nn.receptive_field import CONVOLUTIONS, POOLING, TRANSPOSED, Path, Step
-from minigrad.nn.sizes import is_whole, unevenness
-from minigrad.ops.conv.geometry import ConvGeometry, Pair
+from minigrad.nn.sizes import relationships, unevenness
+from minigrad.ops.arguments import Pair, is_whole
+from minigrad.ops.conv.geometry import ConvGeometry
 from minigrad.ops.linear import Product
 from minigrad.tensor import Tensor
 
@@ -311,8 +312,8 @@ def _arithmetic(made: list[Variable]) -> tuple[int | None, Pair | None, float | 
     if op in POOLING:
         return 7, leftover, None
     if op in CONVOLUTIONS:
-        return geometry.relationships[0], leftover, None
-    return geometry.relationships[1], leftover, unevenness(geometry)
+        return relationships(geometry)[0], leftover, None
+    return relationships(geometry)[1], leftover, unevenness(geometry)
 
 
 def _multiply_adds(y: Variable) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from minigrad.backend import array_module
 from minigrad.engine import Primitive, Variable, primitive
 from minigrad.errors import DTypeError
+from minigrad.ops.arguments import check_tensors
 from minigrad.ops.shape import broadcast_shape, broadcast_to, cast, result_type
 
 
@@ -77,20 +78,26 @@ def _alike(op: str, a: Variable, b: Variable) -> tuple[Variable, Variable]:
 
 def _with_number(op: str, a: Variable, b: Any) -> tuple[Variable, Any]:
     """A tensor and a number (or a constant array, which becomes a tensor)."""
-    if getattr(b, "shape", None) == () and hasattr(b, "item"):
-        b = b.item()  # NumPy's scalars would widen float32
-    if isinstance(b, np.ndarray):
+    if isinstance(b, np.ndarray) and b.ndim:
         if b.dtype.kind == "f" and b.dtype != a.array.dtype:
             raise DTypeError(
                 f"{op}: got a {a.array.dtype} tensor and a {b.dtype} NumPy array; expected one "
                 "type. Use minigrad.tensor(array, dtype=...)"
             )
         return _alike(op, a, a.family(b))
-    if not isinstance(b, (int, float)):
-        raise DTypeError(f"{op}: got {type(b).__name__}; expected a tensor or a real number")
+    b = _number(op, b)
     if isinstance(b, float) and a.array.dtype.kind != "f":
         a = cast(a, dtype=np.dtype(np.float32))
     return a, b
+
+
+def _number(op: str, b: Any) -> int | float:
+    """A number as Python's, for NumPy's scalars would widen float32."""
+    if getattr(b, "shape", None) == () and hasattr(b, "item"):
+        b = b.item()
+    if not isinstance(b, (int, float)):
+        raise DTypeError(f"{op}: got {type(b).__name__}; expected a tensor or a real number")
+    return b
 
 
 # ---------------------------------------------------------------- the four operations and powers
@@ -231,6 +238,7 @@ def where(condition: Variable, a: Any, b: Any) -> Variable:
     Only the chosen entries get a gradient; a NaN in what was not chosen stays out of y, but its
     own derivative still meets a zero g, and 0 · ∞ is NaN: choose before, not after, a singularity.
     """
+    check_tensors("where", condition)
     if condition.array.dtype != bool:
         raise DTypeError(f"where: condition: got {condition.array.dtype}; expected bool")
     if isinstance(a, Variable) and isinstance(b, Variable):
@@ -240,6 +248,7 @@ def where(condition: Variable, a: Any, b: Any) -> Variable:
     elif isinstance(b, Variable):
         b, a = _with_number("where", b, a)
     else:
+        a, b = _number("where", a), _number("where", b)
         number = np.float32 if isinstance(a, float) or isinstance(b, float) else np.int64
         a, b = condition.family(array_module(condition.array).asarray(a, number)), b
     parts = condition, a, b

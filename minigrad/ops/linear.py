@@ -1,16 +1,11 @@
 r"""Matrix products: matmul, and the fused affine map of a dense layer with its composed twin."""
 
 import math
-from typing import Any
 
 from minigrad.engine import Primitive, Variable
 from minigrad.errors import DTypeError, ShapeError
+from minigrad.ops.arguments import check_tensors
 from minigrad.ops.shape import broadcast_shape, permute, reshape, sum_to
-
-
-def _no_tensors(op: str, *inputs: Any) -> DTypeError:
-    kinds = ", ".join(type(x).__name__ for x in inputs)
-    return DTypeError(f"{op}: got {kinds}; expected tensors. Use minigrad.tensor(...)")
 
 
 def transposed(x: Variable) -> Variable:
@@ -52,10 +47,8 @@ def matmul(a: Variable, b: Variable) -> Variable:
 
     Raises ShapeError if the inner sizes differ, DTypeError if the element types do.
     """
-    try:
-        p, q = a.array.shape, b.array.shape
-    except AttributeError:
-        raise _no_tensors("matmul", a, b) from None
+    check_tensors("matmul", a, b)
+    p, q = a.array.shape, b.array.shape
     if not p or not q:
         raise ShapeError(f"matmul: got shapes {p} and {q}; expected at least one axis each. Use *")
     if p[-1] != q[-2 if len(q) > 1 else 0]:
@@ -113,10 +106,8 @@ def linear(x: Variable, weight: Variable, bias: Variable | None = None) -> Varia
     Raises ShapeError if x does not end in W's `in`, or b is not (out,), DTypeError if the element
     types differ.
     """
-    try:
-        shape, w = x.array.shape, weight.array.shape
-    except AttributeError:
-        raise _no_tensors("linear", x, weight) from None
+    check_tensors("linear", x, weight, *(() if bias is None else (bias,)))
+    shape, w = x.array.shape, weight.array.shape
     if len(w) != 2 or not shape or shape[-1] != w[1]:
         raise ShapeError(
             f"linear: weight expects {w[-1]} input features, x has {shape[-1:] or 'none'}: "

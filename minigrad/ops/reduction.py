@@ -20,6 +20,13 @@ def _terms(op: str, shape: tuple[int, ...], dim: Dim) -> int:
     return math.prod(shape[i] for i in axes(dim, len(shape), op))
 
 
+def _one_axis(op: str, found: tuple[int, ...], dim: Dim) -> int | None:
+    """The only axis of those that `dim` named; None for a scalar, which has none."""
+    if len(found) > 1:
+        raise ArgumentError(f"{op}: dim: got {dim}; expected one axis")
+    return found[0] if found else None
+
+
 # ---------------------------------------------------------------- sums
 
 
@@ -43,7 +50,7 @@ def mean(x, dim=None, keepdim=False):
 @primitive
 def cumsum(x, *, dim):
     """y[i] = x[0] + … + x[i] along `dim`, added in float64"""
-    axis = (axes(dim, x.ndim, "cumsum") or (None,))[0]
+    axis = _one_axis("cumsum", axes(dim, x.ndim, "cumsum"), dim)
     floats = x.dtype.kind == "f"
     y = x.cumsum(axis, dtype=np.float64 if floats else np.int64).reshape(x.shape)
     return y.astype(x.dtype, copy=False) if floats else y
@@ -181,9 +188,7 @@ def argmin(x, dim=None, keepdim=False):
 
 def _position(find, op, x, dim, keepdim):
     axis = _nonempty(op, x, dim)
-    if len(axis) > 1 and dim is not None:
-        raise ArgumentError(f"{op}: dim: got {dim}; expected one axis")
-    return find(x, axis=None if dim is None or not axis else axis[0], keepdims=keepdim)
+    return find(x, axis=None if dim is None else _one_axis(op, axis, dim), keepdims=keepdim)
 
 
 def _nonempty(op, x, dim):

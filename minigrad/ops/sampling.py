@@ -6,7 +6,8 @@ from outside, and z is a plain function of μ and σ (deck 004; Kingma and Welli
 
 from minigrad.backend import Device, Generator, default_generator, device_of
 from minigrad.engine import Variable, primitive
-from minigrad.errors import DeviceError
+from minigrad.errors import ArgumentError, DeviceError
+from minigrad.ops.arguments import check_tensors
 from minigrad.ops.shape import broadcast_shape, broadcast_to
 
 
@@ -14,6 +15,8 @@ def stream(generator: Generator | None, where: Device) -> Generator:
     """The generator given, or the default one of the device; DeviceError if it is elsewhere."""
     if generator is None:
         return default_generator(where)
+    if not hasattr(generator, "device"):
+        raise ArgumentError(f"generator: got {generator!r}; expected a minigrad.Generator")
     if generator.device != where:
         raise DeviceError(
             f"generator: got one on {generator.device} for a tensor on {where}; expected one "
@@ -50,6 +53,7 @@ def reparameterize(
     ε is drawn from N(0, 1) by `generator`, or given (it may have further leading axes: several
     draws). Rules: ∂L/∂μ = g, ∂L/∂σ = g ⊙ ε.
     """
+    check_tensors("reparameterize", mean, std, *(() if eps is None else (eps,)))
     shape = broadcast_shape("reparameterize", mean.array.shape, std.array.shape)
     if eps is None:
         source = stream(generator, device_of(mean.array))

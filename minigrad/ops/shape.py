@@ -16,6 +16,7 @@ import numpy as np
 from minigrad.backend import CPU, Array, Device, array_module, device_of, to_device
 from minigrad.engine import Variable, primitive
 from minigrad.errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from minigrad.ops.arguments import check_tensors, whole
 
 Shape = tuple[int, ...]
 Dim = int | Sequence[int] | None
@@ -216,8 +217,8 @@ clone.vjp(lambda g, y, x: g)
 def plain_index(index: Any, where: Device = CPU) -> Any:
     """`index` with variables replaced by their arrays, lists by integer arrays.
 
-    Arrays of the CPU are put on the device `where`. Raises DeviceError for others that are not
-    there.
+    Arrays are copies: an index that is edited later must not change a derivative. Those of the CPU
+    are put on the device `where`. Raises DeviceError for others that are not there.
     """
     if isinstance(index, tuple):
         return tuple(plain_index(part, where) for part in index)
@@ -234,7 +235,7 @@ def plain_index(index: Any, where: Device = CPU) -> Any:
                 f'Use .to("{there.type}") on the tensor'
             )
         return to_device(index, where)
-    return index
+    return index.copy() if hasattr(index, "strides") else index
 
 
 def index_steps(index: Any, where: Device = CPU) -> list:
@@ -302,7 +303,7 @@ def gather(input: Variable, dim: int, index: Variable) -> Variable:
     Raises ShapeError unless the index has as many axes as x, and along the others at most as many
     entries, IndexError if it names an entry that is not there.
     """
-    places, shape = index.array, input.array.shape
+    places, shape = index.array.copy(), input.array.shape  # edits of the index come too late
     if places.dtype.kind not in "iu":
         raise DTypeError(f"gather: index: got {places.dtype}; expected integers")
     (axis,) = axes((dim,), len(shape), "gather") or (0,)
@@ -341,10 +342,11 @@ def split(x: Variable, split_size: int | Sequence[int], dim: int = 0) -> tuple[V
     """Views of x along `dim`, each `split_size` long (the last may be shorter) or as listed."""
     (axis,) = axes(dim, x.array.ndim, "split")
     n = x.array.shape[axis]
-    if isinstance(split_size, int):
-        if split_size < 1:
-            raise ArgumentError(f"split: split_size: got {split_size}; expected at least 1")
-        split_size = [min(split_size, n - start) for start in range(0, n, split_size)] or [0]
+    if isinstance(split_size, Sequence):
+        split_size = [whole("split", "split_size", size, 0) for size in split_size]
+    else:
+        most = whole("split", "split_size", split_size, 1)
+        split_size = [min(most, n - start) for start in range(0, n, most)] or [0]
     if sum(split_size) != n:
         raise ArgumentError(f"split: got sizes {list(split_size)}; expected them to add up to {n}")
     stops = np.cumsum(split_size).tolist()
@@ -356,8 +358,7 @@ def split(x: Variable, split_size: int | Sequence[int], dim: int = 0) -> tuple[V
 
 def chunk(x: Variable, chunks: int, dim: int = 0) -> tuple[Variable, ...]:
     """At most `chunks` views of x along `dim`, each ⌈n / chunks⌉ long but the last."""
-    if chunks < 1:
-        raise ArgumentError(f"chunk: chunks: got {chunks}; expected at least 1")
+    chunks = whole("chunk", "chunks", chunks, 1)
     (axis,) = axes(dim, x.array.ndim, "chunk")
     return split(x, max(1, -(-x.array.shape[axis] // chunks)), dim)
 
@@ -387,6 +388,7 @@ def cat(tensors: Sequence[Variable], dim: int = 0) -> Variable:
     tensors = list(tensors)
     if not tensors:
         raise ArgumentError("cat: got no tensors; expected at least one")
+    check_tensors("cat", *tensors)
     shapes = [x.array.shape for x in tensors]
     (dim,) = axes(dim, len(shapes[0]), "cat") or (0,)
     rest = [shape[:dim] + shape[dim + 1 :] for shape in shapes]
@@ -405,6 +407,7 @@ def cat(tensors: Sequence[Variable], dim: int = 0) -> Variable:
 def stack(tensors: Sequence[Variable], dim: int = 0) -> Variable:
     """The tensors, all of one shape, along a new axis `dim`."""
     tensors = list(tensors)
+    check_tensors("stack", *tensors)
     shapes = {x.array.shape for x in tensors}
     if len(shapes) != 1:
         raise ShapeError(f"stack: got shapes {sorted(shapes)}; expected tensors of one shape")

@@ -23,8 +23,9 @@ import numpy as np
 
 from minigrad.backend import Array, array_module
 from minigrad.engine import primitive
-from minigrad.errors import ArgumentError, DTypeError, ShapeError
-from minigrad.ops.conv.geometry import ConvGeometry, Pair
+from minigrad.errors import ArgumentError, ShapeError
+from minigrad.ops.arguments import Pair, pair
+from minigrad.ops.conv.geometry import ConvGeometry
 
 
 def pooling(
@@ -44,18 +45,14 @@ def pooling(
     Raises ArgumentError for a parameter out of range, also a padding of more than k / 2, and
     ShapeError if no window fits, or one sees no pixel.
     """
-    if isinstance(padding, str):
-        raise ArgumentError(f"{op}: padding: got {padding!r}; expected an integer, or a pair")
-    s = ConvGeometry.direct(1, 1, kernel_size if stride is None else stride, op=op).stride
+    k = pair(op, "kernel_size", kernel_size, 1)
+    s = k if stride is None else pair(op, "stride", stride, 1)
+    p, half = pair(op, "padding", padding, 0), (k[0] // 2, k[1] // 2)
+    if p[0] > half[0] or p[1] > half[1]:
+        raise ArgumentError(f"{op}: padding: got {p}; expected at most {half}, half of kernel {k}")
     more = (s[0] - 1, s[1] - 1) if ceil_mode else (0, 0)  # ⌈a / s⌉ = ⌊(a + s - 1) / s⌋
     larger = (size[0] + more[0], size[1] + more[1])
-    geometry = ConvGeometry.direct(larger, kernel_size, s, padding, dilation, op=op)
-    p, half = geometry.padding, tuple(k // 2 for k in geometry.kernel_size)
-    if p[0] > half[0] or p[1] > half[1]:
-        raise ArgumentError(
-            f"{op}: padding: got {p}; expected at most {half}, half of kernel "
-            f"{geometry.kernel_size}"
-        )
+    geometry = ConvGeometry.direct(larger, k, s, p, dilation, op=op)
     if ceil_mode:
         output_size = tuple(  # without a last window that starts beyond the image
             o - 1 if s * (o - 1) >= i + p else o
@@ -69,12 +66,6 @@ def pooling(
         if not seen.all():
             raise ShapeError(f"{op}: got a window without any pixel; expected none: {geometry}")
     return geometry
-
-
-def check_float(op: str, x: Array) -> None:
-    """Raises DTypeError unless x holds floats."""
-    if x.dtype.kind != "f":
-        raise DTypeError(f"{op}: got {x.dtype}; expected a float type. Use .float()")
 
 
 def _like(x: Array, size: Pair, value: float = 0, dtype: Any = None) -> Array:

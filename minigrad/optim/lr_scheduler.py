@@ -8,14 +8,22 @@ from minigrad.optim.optimizer import Optimizer
 
 
 class LRScheduler:
-    """Sets each group's `lr` to a multiple of what it was at the start, by the epoch's number."""
+    """Sets each group's `lr` to a multiple of what it was at the start, by the epoch's number.
 
-    def __init__(self, optimizer: Optimizer) -> None:
+    With `last_epoch`, it goes on after that epoch; the optimiser's groups know their start then.
+    """
+
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self.optimizer = optimizer
-        for group in optimizer.param_groups:
+        for i, group in enumerate(optimizer.param_groups):
+            if last_epoch >= 0 and "initial_lr" not in group:
+                raise ArgumentError(
+                    f"{type(self).__name__}: last_epoch: got {last_epoch}; expected -1, or the "
+                    f"state of a scheduled optimiser: group {i} has no initial_lr"
+                )
             group.setdefault("initial_lr", group["lr"])
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
-        self.last_epoch = -1
+        self.last_epoch = last_epoch
         self.step()
 
     def rate(self, initial: float, epoch: int) -> float:
@@ -46,11 +54,13 @@ class LRScheduler:
 class StepLR(LRScheduler):
     r"""η_t = η₀ γ^⌊t / step_size⌋"""
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         if step_size < 1:
             raise ArgumentError(f"StepLR: step_size: got {step_size}; expected at least 1")
         self.step_size, self.gamma = step_size, gamma
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def rate(self, initial: float, epoch: int) -> float:
         return initial * self.gamma ** (epoch // self.step_size)
@@ -59,11 +69,13 @@ class StepLR(LRScheduler):
 class CosineAnnealingLR(LRScheduler):
     r"""η_t = η_min + ½ (η₀ - η_min) (1 + cos(π t / T_max)). Source: arXiv 1608.03983."""
 
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
+    def __init__(
+        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
+    ) -> None:
         if T_max < 1:
             raise ArgumentError(f"CosineAnnealingLR: T_max: got {T_max}; expected at least 1")
         self.T_max, self.eta_min = T_max, eta_min
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def rate(self, initial: float, epoch: int) -> float:
         fall = (1 + math.cos(math.pi * epoch / self.T_max)) / 2

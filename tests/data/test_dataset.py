@@ -5,6 +5,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.data import DataLoader, Dataset, ImageDataset, TensorDataset
+from minigrad.data.mnist import LabelledImages
 from minigrad.errors import ArgumentError, ShapeError
 
 
@@ -53,6 +54,23 @@ def test_the_generator_decides_the_order():
         return [x.tolist() for x, _ in DataLoader(numbers(20), 4, True, generator=generator)]
 
     assert order(3) == order(3) != order(4)
+
+
+def test_a_batch_has_the_form_of_an_item():
+    items = [[1, 2.0, "a"], [3, 4.0, "b"]]
+    (batch,) = DataLoader(items, 2)
+    assert type(batch) is list and batch[0].tolist() == [1, 3] and batch[2] == ["a", "b"]
+    (pair,) = DataLoader([{"x": (mg.ones(2), 1)}] * 2, 2)
+    assert type(pair["x"]) is tuple and pair["x"][0].shape == (2, 2)
+    found = DataLoader([LabelledImages(np.ones((2, 2)), np.int64(3))] * 2, 2)
+    (batch,) = found
+    assert type(batch) is LabelledImages and batch.labels.tolist() == [3, 3]
+
+
+def test_a_batch_is_outside_the_graph():
+    x = mg.ones(2, requires_grad=True) * 2.0
+    (batch,) = DataLoader([x, x], 2)
+    assert batch.tolist() == [[2.0, 2.0]] * 2 and not batch.requires_grad
 
 
 def test_items_of_any_dataset_are_stacked():

@@ -59,6 +59,8 @@ def test_autoencoder_takes_up_where_it_was(autoencoder):
         (("--data-dir", "/nowhere"), "missing files in /nowhere"),
         (("--device", "tpu"), "got 'tpu'; expected 'cpu', 'cuda'"),
         (("--sizes", "784"), "sizes: got (784,)"),
+        (("--sizes", "700,3"), "--sizes: got 700 first; expected 784"),
+        (("--epochs", "0"), "--epochs: got 0; expected at least 1"),
     ],
 )
 def test_what_goes_wrong_is_one_line(tmp_path, arguments, message):

@@ -416,6 +416,16 @@ REFUSED = {
         lambda: F.one_hot(mg.tensor([0, 4]), 3), ArgumentError, "class 4 at row 1; expected 0 to 2",
     ),
     "one_hot of none": (lambda: F.one_hot(mg.zeros(0, dtype=mg.int64)), ArgumentError, "no class"),
+    "norm of integers": (
+        lambda: F.batch_norm(mg.ones(2, 3).long(), mg.ones(3), mg.ones(3)),
+        DTypeError, "batch_norm: got int64; expected a float type",
+    ),
+    "layer norm of an array": (
+        lambda: F.layer_norm(x23.array, 3), DTypeError, "layer_norm: got ndarray; expected tensors",
+    ),
+    "dropout of integers": (
+        lambda: F.dropout(mg.ones(2).long()), DTypeError, "dropout: got int64; expected a float",
+    ),
     "linear": (lambda: F.linear(x23, mg.ones(2, 4)), ShapeError, "linear: weight expects 4"),
 }  # fmt: skip
 

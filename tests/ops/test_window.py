@@ -5,7 +5,7 @@ import pytest
 
 from minigrad import Tensor
 from minigrad.engine import grad
-from minigrad.errors import ArgumentError, DTypeError, ShapeError
+from minigrad.errors import ArgumentError, ShapeError
 from minigrad.ops import window
 from minigrad.ops.window import pooling
 
@@ -225,8 +225,3 @@ def test_a_window_must_see_a_pixel():
     assert pooling("op", (2, 2), 2, 1, 1, 2).output_size == (2, 2)
     with pytest.raises(ShapeError, match="op: got a window without any pixel"):
         pooling("op", (2, 1), 2, 1, 1, 2)
-
-
-def test_integers_are_refused():
-    with pytest.raises(DTypeError, match=r"op: got int64; expected a float type. Use .float\(\)"):
-        window.check_float("op", np.zeros(2, np.int64))

@@ -262,3 +262,12 @@ def test_schedules_equal_pytorchs(make, expected):
         rates += scheduler.get_last_lr()
         scheduler.step()
     np.testing.assert_allclose(rates, expected, rtol=1e-12)
+
+
+def test_a_schedule_may_begin_after_an_epoch():
+    optimizer = optim.SGD([start(1.0)], lr=1.0)
+    whole = optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+    for _ in range(3):
+        whole.step()
+    after = optim.lr_scheduler.StepLR(optimizer, 2, 0.5, last_epoch=2)
+    assert after.last_epoch == whole.last_epoch == 3 and after.get_last_lr() == [0.5]

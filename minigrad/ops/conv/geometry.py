@@ -28,8 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.errors import ArgumentError, ShapeError
-
-Pair = tuple[int, int]
+from minigrad.ops.arguments import Pair, pair, whole
 
 
 class Tap(NamedTuple):
@@ -76,12 +75,10 @@ class ConvGeometry:
 
         Raises ArgumentError for a parameter out of range, ShapeError for too large a kernel.
         """
-        return _direct(
-            op, _size(op, "input", input_size), _size(op, "kernel", kernel_size),
-            _pair(op, "stride", stride, 1),
-            padding if padding in ("same", "valid") else _pair(op, "padding", padding, 0),
-            _pair(op, "dilation", dilation, 1), _whole(op, "groups", groups, 1),
-        )  # fmt: skip
+        if not isinstance(padding, str):
+            padding = pair(op, "padding", padding, 0)
+        given = _settings(op, input_size, kernel_size, stride, dilation, groups)
+        return _direct(op, *given, padding)
 
     @staticmethod
     def transposed(
@@ -96,13 +93,10 @@ class ConvGeometry:
 
         Raises ArgumentError for a parameter out of range, ShapeError if nothing is left to make.
         """
-        return _transposed(
-            op, _size(op, "input", input_size), _size(op, "kernel", kernel_size),
-            _pair(op, "stride", stride, 1), _pair(op, "padding", padding, 0),
-            _pair(op, "output_padding", output_padding, 0), _pair(op, "dilation", dilation, 1),
-            _whole(op, "groups", groups, 1),
-            None if output_size is None else _size(op, "output", output_size),
-        )  # fmt: skip
+        given = _settings(op, input_size, kernel_size, stride, dilation, groups)
+        p, a = pair(op, "padding", padding, 0), pair(op, "output_padding", output_padding, 0)
+        size = None if output_size is None else _size(op, "output", output_size)
+        return _transposed(op, *given, p, a, size)
 
     @functools.cached_property
     def receptive_field(self) -> Pair:
@@ -122,25 +116,6 @@ class ConvGeometry:
             lambda i, o, k, s, p: i + 2 * p - k - s * (o - 1),
             self.input_size, self.output_size, self.receptive_field, self.stride, self.padding,
         )  # fmt: skip
-
-    @property
-    def relationships(self) -> Pair:
-        """The numbers of the relationships that give the sizes of this and of its transpose.
-
-        Dilated, the transpose has that of k̂ for k; an uneven "same" counts as half padding.
-
-        >>> ConvGeometry.direct(5, kernel_size=3, stride=2, padding=1).relationships
-        (6, 13)
-        """
-        p, a = self.padding, self.output_padding
-        if self.stride == (1, 1):  # no padding, half of it, full or any
-            k = self.receptive_field
-            half, full = (2 * p[0] + 1, 2 * p[1] + 1), (p[0] + 1, p[1] + 1)
-            case = 0 if not any(p) else 2 if half == k or min(a) < 0 else 3 if full == k else 1
-            direct, transposed = 1 + case, 8 + case
-        else:
-            direct, transposed = (6, 13) if any(p) else (5, 12)
-        return 15 if self.dilation != (1, 1) else direct, 14 if any(a) else transposed
 
     @functools.cached_property
     def taps(self) -> tuple[Tap, ...]:
@@ -199,12 +174,13 @@ def _reach(k: int, d: int) -> int:
 
 
 @functools.lru_cache(maxsize=4096)
-def _direct(op: str, i: Pair, k: Pair, s: Pair, p: Any, d: Pair, groups: int) -> ConvGeometry:
+def _direct(op: str, i: Pair, k: Pair, s: Pair, d: Pair, groups: int, p: Any) -> ConvGeometry:
     reach = _each(_reach, k, d)
-    if p == "same":
-        if s != (1, 1):
-            raise ArgumentError(f"{op}: padding: got 'same' with stride {s}; expected stride 1")
+    if p == "same" and s == (1, 1):
         return ConvGeometry(i, i, k, s, _each(lambda k: (k - 1) // 2, reach), d, groups)
+    if isinstance(p, str) and p != "valid":
+        rule = "stride 1" if p == "same" else "'same', 'valid', an integer or a pair"
+        raise ArgumentError(f"{op}: padding: got {p!r} with stride {s}; expected {rule}")
     p = (0, 0) if p == "valid" else p
     padded = _each(lambda i, p: i + 2 * p, i, p)
     if reach[0] > padded[0] or reach[1] > padded[1]:
@@ -212,48 +188,44 @@ def _direct(op: str, i: Pair, k: Pair, s: Pair, p: Any, d: Pair, groups: int) ->
             f"{op}: the kernel is larger than the padded input: got {reach} over {padded}; "
             f"expected at most that: input {i}, kernel {k}, padding {p}, dilation {d}"
         )
-    o = _each(lambda i, k, s, p: (i + 2 * p - k) // s + 1, i, reach, s, p)
+    o = _each(lambda i, k, s: (i - k) // s + 1, padded, reach, s)
     return ConvGeometry(i, o, k, s, p, d, groups)
 
 
 @functools.lru_cache(maxsize=4096)
 def _transposed(
-    op: str, i: Pair, k: Pair, s: Pair, p: Pair, a: Pair, d: Pair, groups: int, size: Pair | None
+    op: str, i: Pair, k: Pair, s: Pair, d: Pair, groups: int, p: Pair, a: Pair, size: Pair | None
 ) -> ConvGeometry:
     least = _each(lambda i, k, s, p: s * (i - 1) + k - 2 * p, i, _each(_reach, k, d), s, p)
     formula = f"{least} = s(i' - 1) + d(k - 1) + 1 - 2p for i' {i}, k {k}, s {s}, p {p}, d {d}"
     free = _each(lambda s, d: max(s, d) - 1, s, d)
-    name, got, low, high = "output_padding", a, (0, 0), free
-    if size is not None:
-        name, got, low, high = "output_size", size, least, _each(operator.add, least, free)
-    if not (low[0] <= got[0] <= high[0] and low[1] <= got[1] <= high[1]):
+    if size is None and (a[0] > free[0] or a[1] > free[1]):
         raise ArgumentError(
-            f"{op}: {name}: got {got}; expected {low} to {high}: the least output is {formula}"
+            f"{op}: output_padding: got {a}; expected (0, 0) to {free}, less than stride {s} or "
+            f"dilation {d}"
         )
+    most = _each(operator.add, least, free)
     size = size or _each(operator.add, least, a)
     if min(size) < 1:
         raise ShapeError(
             f"{op}: no output is left: got size {size}; expected at least 1: the least is {formula}"
         )
+    if not (least[0] <= size[0] <= most[0] and least[1] <= size[1] <= most[1]):
+        raise ArgumentError(
+            f"{op}: output_size: got {size}; expected {least} to {most}: the least is {formula}"
+        )
     return ConvGeometry(size, i, k, s, p, d, groups)
 
 
-# ---------------------------------------------------------------- arguments
-
-
-def _whole(op: str, name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ArgumentError(f"{op}: {name}: got {value!r}; expected an integer of at least {least}")
-    return int(value)
-
-
-def _pair(op: str, name: str, value: Any, least: int) -> Pair:
-    if not isinstance(value, (tuple, list)):
-        n = _whole(op, name, value, least)
-        return n, n
-    if len(value) != 2:
-        raise ArgumentError(f"{op}: {name}: got {value!r}; expected an integer, or a pair of them")
-    return _whole(op, name, value[0], least), _whole(op, name, value[1], least)
+def _settings(
+    op: str, input_size: Any, kernel_size: Any, stride: Any, dilation: Any, groups: Any
+) -> tuple[Pair, Pair, Pair, Pair, int]:
+    """What both directions are given, checked."""
+    return (
+        _size(op, "input", input_size), _size(op, "kernel", kernel_size),
+        pair(op, "stride", stride, 1), pair(op, "dilation", dilation, 1),
+        whole(op, "groups", groups, 1),
+    )  # fmt: skip
 
 
 def _size(op: str, name: str, value: Any) -> Pair:
@@ -265,4 +237,4 @@ def _size(op: str, name: str, value: Any) -> Pair:
                 "(N, C, H, W) or a weight, or a size (H, W)"
             )
         value = value[2:]
-    return _pair(op, f"{name} size", value, 1)
+    return pair(op, f"{name} size", value, 1)

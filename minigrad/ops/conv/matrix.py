@@ -59,41 +59,38 @@ def weight_grad(x: Array, y: Array, geometry: ConvGeometry) -> Array:
 # ---------------------------------------------------------------- w ⇄ C
 
 
-def unroll(w: Array, geometry: ConvGeometry, blank: float | str = 0) -> Array:
-    """C (o·oh·ow, c·h·w) of w (o, c/groups, kh, kw), with `blank` where nothing meets."""
-    xp, o, c = array_module(w), len(w), w.shape[1] * geometry.groups
-    size = _size(geometry, o, c, w.dtype)
-    element, meets = _elements(geometry, o, c, xp)
-    return xp.where(meets, w[element], blank).reshape(size)
+def unroll(w: Array, geometry: ConvGeometry) -> Array:
+    """C[o, oh, ow, c, h, w] = Σ w[o, c, i, j] R[i, oh, h] S[j, ow, w], as (o·oh·ow, c·h·w)."""
+    xp, (o, c, *k), g = array_module(w), w.shape, geometry.groups
+    size = _size(geometry, o, g * c, w.dtype)
+    R, S, own = _meetings(w, o, geometry)
+    w = (w[:, None] * own).reshape(o, g * c, *k)
+    return xp.einsum("ocij,iph,jqw->opqchw", w, R, S, optimize=True).reshape(size)
 
 
 def roll_up(C: Array, geometry: ConvGeometry) -> Array:
     """The adjoint of `unroll`: w[o, c, i, j] is the sum of the entries where C has it."""
-    xp, sizes = array_module(C), (geometry.output_size, geometry.input_size)
+    xp, sizes, g = array_module(C), (geometry.output_size, geometry.input_size), geometry.groups
     o, c = (n // math.prod(size) for n, size in zip(C.shape, sizes, strict=True))
-    element, meets = _elements(geometry, o, c, xp)
-    w = xp.zeros((o, c // geometry.groups, *geometry.kernel_size), C.dtype)
-    xp.add.at(w, element, xp.where(meets, C.reshape(meets.shape), 0))
-    return w
+    R, S, own = _meetings(C, o, geometry)
+    C = C.reshape(o, *sizes[0], c, *sizes[1])
+    w = xp.einsum("opqchw,iph,jqw->ocij", C, R, S, optimize=True)
+    return (w.reshape(o, g, c // g, *w.shape[2:]) * own).sum(1)
 
 
-def _elements(geometry: ConvGeometry, o: int, c: int, xp) -> tuple[tuple[Array, ...], Array]:
-    """For each entry (o, oh, ow, c, h, w) of C the index (o, c, i, j) of its w, and if it has one.
-
-    Along an axis, output pixel o and input pixel h meet in the element t = (h + p - s·o) / d.
-    """
-    out, oh, ow, channel, h, w = xp.ogrid[
-        tuple(map(slice, (o, *geometry.output_size, c, *geometry.input_size)))
-    ]
-    (s, v), (d, e), (p, q), (kh, kw) = (
-        geometry.stride, geometry.dilation, geometry.padding, geometry.kernel_size
-    )  # fmt: skip
-    i, j = (h + p - s * oh) // d, (w + q - v * ow) // e
-    meets = (h + p == s * oh + d * i) & (0 <= i) & (i < kh)
-    meets = meets & (w + q == v * ow + e * j) & (0 <= j) & (j < kw)
-    g = geometry.groups
-    meets = meets & (out // (o // g) == channel // (c // g))
-    return (out, channel % (c // g), i.clip(0, kh - 1), j.clip(0, kw - 1)), meets
+def _meetings(like: Array, o: int, geometry: ConvGeometry) -> tuple[Array, Array, Array]:
+    """What meets as 1, else 0: R (kh, oh, h), where h = s·oh + d·i - p; S, so for the columns; and
+    for output channels and groups (o, g, 1, 1, 1)."""
+    xp, found = array_module(like), []
+    for axis in (0, 1):
+        i, oh, h = xp.ogrid[
+            : geometry.kernel_size[axis], : geometry.output_size[axis], : geometry.input_size[axis]
+        ]
+        s, d, p = geometry.stride[axis], geometry.dilation[axis], geometry.padding[axis]
+        found.append((h == s * oh + d * i - p).astype(like.dtype))
+    group = xp.arange(o) * geometry.groups // max(o, 1)
+    own = group[:, None] == xp.arange(geometry.groups)
+    return found[0], found[1], own[..., None, None, None].astype(like.dtype)
 
 
 def _size(geometry: ConvGeometry, o: int, c: int, dtype: np.dtype) -> tuple[int, int]:
@@ -129,4 +126,4 @@ def conv2d_symbols(geometry: ConvGeometry, out_channels: int = 1, in_channels: i
     shape = out_channels, in_channels // geometry.groups, *geometry.kernel_size
     named = slice(2 if shape[:2] == (1, 1) else 0, None)
     names = ["w" + "".join(map(str, index[named])) for index in np.ndindex(shape)]
-    return unroll(np.reshape(names, shape), geometry, blank="·")
+    return np.array(["·", *names])[unroll(1 + np.arange(len(names)).reshape(shape), geometry)]
