@@ -513,7 +513,7 @@ LAYERS = {
 TRAINING = {
     "lr": (
         lambda: optim.SGD([leaf(3)], lr=-1.0), ArgumentError,
-        "SGD: lr: got -1.0; expected 0 ≤ lr < inf",
+        "SGD: lr: got -1.0; expected a number, 0 ≤ lr < inf",
     ),
     "lr NaN": (
         lambda: optim.Adam([leaf(3)], lr=NAN), ArgumentError,

@@ -9,6 +9,7 @@ fresh array for every operation.
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from numbers import Real
 from typing import Any
 
 from minigrad import kernels
@@ -45,10 +46,15 @@ class Block:
                 state[name] = buffer[stretch].reshape(shape)
             start = stretch.stop
 
-    def still_holds(self, params: list[Tensor]) -> bool:
-        """Whether it consists of just these, and nobody has given one of them another array."""
-        return len(params) == len(self.params) and all(
-            p is q and p.array.base is self.values for p, q in zip(params, self.params, strict=True)
+    def still_holds(self, params: list[Tensor], buffers: tuple[str, ...]) -> bool:
+        """Whether it has just these, and nobody has given one of the parameters another array."""
+        return (
+            len(params) == len(self.params)
+            and self.buffers.keys() >= {*buffers}
+            and all(
+                p is q and p.array.base is self.values
+                for p, q in zip(params, self.params, strict=True)
+            )
         )
 
     def pieces(self) -> Iterator[tuple[Array, Array, dict[str, Array]]]:
@@ -89,6 +95,9 @@ class Optimizer:
         self.state: dict[Tensor, dict[str, Any]] = {}
         self.param_groups: list[dict[str, Any]] = []
         self._blocks: list[Block] = []
+        if not isinstance(params, Iterable):
+            kind = type(params).__name__
+            raise DTypeError(f"optimizer: params: got {kind}; expected model.parameters()")
         groups = [params] if isinstance(params, Tensor) else list(params)
         if not groups:
             raise ArgumentError("optimizer: params: got none; expected at least one parameter")
@@ -125,7 +134,7 @@ class Optimizer:
         blocks = []
         for group in self.param_groups:
             moving = [p for p in group["params"] if p.grad is not None]
-            held = [b for b in self._blocks if b.still_holds(moving)]
+            held = [b for b in self._blocks if b.still_holds(moving, self.buffers(group))]
             for block in held or self._new_blocks(moving, group):
                 self._advance(block, group)
                 blocks.append(block)
@@ -141,10 +150,11 @@ class Optimizer:
         return [Block(alike, [self.state[p] for p in alike]) for alike in kinds.values()]
 
     def _state(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        if p not in self.state:
-            zero = array_module(p.array).zeros_like
-            self.state[p] = {"step": 0, **{name: zero(p.array) for name in self.buffers(group)}}
-        return self.state[p]
+        state = self.state.setdefault(p, {"step": 0})
+        for name in self.buffers(group):  # an option may have been changed since the last step
+            if name not in state:
+                state[name] = array_module(p.array).zeros_like(p.array)
+        return state
 
     def _advance(self, block: Block, group: dict[str, Any]) -> None:
         block.step += 1
@@ -220,6 +230,13 @@ class Optimizer:
                 for k, v in state[p].items()
                 if k != "step" and v.shape != p.shape
             ]
+        for group, other in zip(self.param_groups, saved, strict=True):
+            needed = {"step", *self.buffers({**group, **other})}
+            problems += [
+                f"a parameter: got {', '.join(state[p])}; expected also {', '.join(missing)}"
+                for p in group["params"]
+                if p in state and (missing := sorted(needed - state[p].keys()))
+            ]
         if problems:
             raise CheckpointError(
                 "load_state_dict: the state does not fit the parameters; nothing was loaded:\n  "
@@ -233,8 +250,10 @@ class Optimizer:
 def _check(name: str, **bounds: tuple[float, float]) -> None:
     """Each value lies in [0, its bound)."""
     for key, (value, bound) in bounds.items():
-        if not 0 <= value < bound:
-            raise ArgumentError(f"{name}: {key}: got {value}; expected 0 ≤ {key} < {bound}")
+        if not isinstance(value, Real) or not 0 <= value < bound:
+            raise ArgumentError(
+                f"{name}: {key}: got {value!r}; expected a number, 0 ≤ {key} < {bound}"
+            )
 
 
 class SGD(Optimizer):

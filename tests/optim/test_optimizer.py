@@ -136,6 +136,32 @@ def test_saved_and_loaded_it_continues_bit_for_bit(make):
         np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
 
 
+@pytest.mark.parametrize(
+    "make, options, buffer",
+    [
+        (lambda w: optim.SGD([w], lr=0.5), {"momentum": 0.9}, "momentum_buffer"),
+        (lambda w: optim.Adam([w], lr=0.5), {"amsgrad": True}, "max_exp_avg_sq"),
+    ],
+)
+def test_an_option_may_be_changed_between_steps(make, options, buffer):
+    """What it keeps for the new one begins at 0; PyTorch's SGD does so too, without dampening."""
+    w = start(1.0)
+    optimizer = make(w)
+    for g in (1.0, 2.0):
+        w.grad = mg.full_like(w, g)
+        optimizer.step()
+        assert (buffer in optimizer.state[w]) == (g == 2.0)
+        optimizer.param_groups[0].update(options)
+    assert optimizer.state[w]["step"] == 2
+    if buffer == "momentum_buffer":
+        assert w.item() == 1.0 - 0.5 * (1.0 + 2.0)
+
+    saved = optimizer.state_dict()
+    del saved["state"][0][buffer]
+    with pytest.raises(CheckpointError, match=f"expected also {buffer}"):
+        make(start(1.0)).load_state_dict(saved)
+
+
 def test_state_of_other_parameters_is_refused():
     w = start(1.0, -2.0, 3.0)
     optimizer = optim.Adam([w])
@@ -219,7 +245,8 @@ def test_closure_is_called_with_gradients_on():
     "make, message",
     [
         (lambda: optim.SGD([]), "got none"),
-        (lambda: optim.SGD([start(1.0)], lr=-1), "lr: got -1; expected 0 ≤ lr < inf"),
+        (lambda: optim.SGD([start(1.0)], lr=-1), "lr: got -1; expected a number, 0 ≤ lr < inf"),
+        (lambda: optim.Adam([start(1.0)], lr="a"), "lr: got 'a'; expected a number"),
         (lambda: optim.Adam([start(1.0)], betas=(1.0, 0.9)), "beta_1: got 1.0"),
         (lambda: optim.SGD([start(1.0)], nesterov=True), "nesterov: needs momentum > 0"),
     ],
@@ -231,6 +258,8 @@ def test_wrong_options_are_refused(make, message):
 
 def test_only_float_leaves_once_each():
     w = start(1.0)
+    with pytest.raises(DTypeError, match=r"got Linear; expected model.parameters\(\)"):
+        optim.SGD(mg.nn.Linear(2, 2))
     with pytest.raises(DTypeError, match="expected leaf tensors of floats"):
         optim.SGD([w * 2.0])
     with pytest.raises(ArgumentError, match="more than one group"):

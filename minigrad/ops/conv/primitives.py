@@ -34,8 +34,9 @@ import numpy as np
 
 from minigrad.backend import Array
 from minigrad.engine import Primitive
-from minigrad.errors import ArgumentError, DTypeError, ShapeError
+from minigrad.errors import ArgumentError, ShapeError
 from minigrad.ops import reduction
+from minigrad.ops.arguments import check_float
 from minigrad.ops.conv import im2col, matrix, stretched
 from minigrad.ops.conv.geometry import ConvGeometry
 from minigrad.ops.linear import Product
@@ -185,7 +186,7 @@ def _check(op: str, x: Array, w: Array, geometry: ConvGeometry) -> None:
     elif x.shape[2:] != size or w.shape[2:] != geometry.kernel_size:
         problem = f"the geometry is of x {size}, weight {geometry.kernel_size}"
     else:
-        return _check_type(op, x)
+        return check_float(op, x)
     setting = f"stride {geometry.stride}, padding {geometry.padding}"
     setting += f", groups {g}" if g > 1 else ""
     raise ShapeError(f"{op}: {problem}: x {x.shape}, weight {w.shape}, {setting}")
@@ -196,9 +197,4 @@ def _check_images(op: str, x: Array, y: Array, geometry: ConvGeometry) -> None:
     fit = fit and x.shape[2:] == geometry.input_size and y.shape[2:] == geometry.output_size
     if not fit or x.shape[1] % geometry.groups or y.shape[1] % geometry.groups:
         raise ShapeError(f"{op}: got x {x.shape} and y {y.shape}; expected what fits {geometry}")
-    _check_type(op, x)
-
-
-def _check_type(op: str, x: Array) -> None:
-    if x.dtype.kind != "f":
-        raise DTypeError(f"{op}: got {x.dtype}; expected a float type. Use .float()")
+    check_float(op, x)
