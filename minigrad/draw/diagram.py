@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from minigrad.draw.layout import Point, layout
 from minigrad.engine import Variable, history
-from minigrad.errors import ArgumentError
+from minigrad.errors import ArgumentError, DTypeError
 from minigrad.nn.module import Module
 from minigrad.ops.sampling import STOCHASTIC
 
@@ -85,9 +85,12 @@ def graph(
     >>> [node.lines for node in picture.nodes][:3]
     [('x', '(5, 3)'), ('weight', '(2, 3)'), ('bias', '(2,)')]
 
-    Raises GraphError if the graph was freed by a sweep.
+    Raises GraphError if the graph was freed by a sweep; DTypeError for what is no tensor.
     """
     outputs = [outputs] if isinstance(outputs, Variable) else list(outputs)
+    for y in outputs:
+        if not isinstance(y, Variable):
+            raise DTypeError(f"graph: outputs: got {type(y).__name__}; expected tensors alone")
     if max_nodes < 1:
         raise ArgumentError(f"graph: max_nodes: got {max_nodes}; expected at least 1")
     known = named(names, module)

@@ -15,6 +15,8 @@ from minigrad.engine import Variable, grad
 from minigrad.errors import DTypeError, GraphError
 from minigrad.gradcheck.report import GradcheckError, Report
 
+JITTERS = 6  # sweeps from which the rounding of a rule is estimated
+
 
 class Function:
     """fn as a map from private copies of the inputs to one vector y, and a cotangent v of it."""
@@ -61,6 +63,20 @@ class Function:
         except GraphError as error:
             cause, words = _refused(str(error))
             self.stop("FAIL", f"{error}{words}", cause, error)
+
+    def jitter(self) -> list[np.ndarray]:
+        """How much Jᵀv changes by the last digits of x and v: what the rules' own rounding is."""
+        exact, inputs = self.pull_back(self.v), self.inputs
+        last = lambda a: a * (1.0 + 2.0**-37 * self.generator.normal(a.shape, np.float64))
+        found = [np.zeros(a.shape) for a in exact]
+        for _ in range(JITTERS):
+            self.inputs = list(inputs)
+            for i in self.wanted:
+                self.inputs[i] = like(inputs[i], last(host(inputs[i])), requires_grad=True)
+            changes = map(np.subtract, self.pull_back(last(self.v)), exact)
+            found = list(map(np.fmax, found, map(np.abs, changes)))
+        self.inputs = inputs
+        return found
 
     def split(self, v: np.ndarray, requires_grad: bool = False) -> list[Variable]:
         """The vector v as cotangents of the outputs."""

@@ -32,13 +32,16 @@ So an estimate comes with a bar, three errors added up: half of the jump, since 
 D⁻ and D⁺ may be meant; a third of |D(4h) - D(h)|, which is what the curvature still does; and the
 rounding, that of the outputs and what finer steps show of more: it is divided by h, so if D changes
 from h to a finer h′ by rounding, at h it does h′/h as much. No single step is good for every φ: a
-doubtful entry is swept with 16, from 1024 h to h/2²⁰, and the shortest bar speaks.
+doubtful entry is swept with 16, from 1024 h to h/2²⁰, and the shortest bar speaks. And since h is
+of the size of the whole input, an entry that is far smaller is swept with 16 of its own size too:
+a / b beside its pole, or a mod b, which jumps wherever b changes by b²/a, looks smooth from afar.
 
 **Two witnesses.** A rule is accused if it lies three bars away from that estimate, and if also the
-finest step that can tell the two apart, rounding considered, sees the rule outside [D⁻, D⁺]. Kinks
-on both sides of x can deceive the one, unforeseen rounding the other, but hardly both. And if some
-other pair of steps stands by the rule, bar against bar, nobody is believed: the verdict is NOISY,
-as where bars are too long. KINK it is where the gap stays and the rule lies between D⁻ and D⁺.
+finest step that can tell the two apart, rounding considered, sees the rule outside [D⁻, D⁺] and the
+slope near the estimate. Kinks on both sides of x can deceive the one, unforeseen rounding the
+other, but hardly both. And if some other pair of steps stands by the rule, bar against bar, nobody
+is believed: the verdict is NOISY, as where bars are too long, or where y may be a saw whose teeth
+all steps leap over. KINK it is where the gap stays and the rule lies between D⁻ and D⁺.
 """
 
 import itertools
@@ -52,16 +55,17 @@ EPS = float(np.finfo(np.float64).eps)  # ε
 SWEEP = tuple(4.0**k for k in range(5, -11, -1))  # 1024 … 2⁻²⁰, in units of h
 FLOOR = 1e-7  # of the steepest slope in an input: what is smaller there counts as 0
 FINE, COARSE = 1e-5, 0.02  # of the slope: bars with which one may say right, or wrong
+ROUGH = 30  # times the rounding: what more is seen at a fine step has another reason
 BEND = 0.05  # of the slope: the gap between D⁻ and D⁺ that one step may leave unexplained
 
 
-def best_step(size: float) -> float:
+def best_step(size: float, least: float = 1e-8) -> float:
     """h = ε^⅓ · size, rounded to a power of 2; 0 and what is as good as 0 has size 1.
 
     >>> best_step(1.0) == 2.0**-17, best_step(1e-187) == 2.0**-17
     (True, True)
     """
-    return 2.0 ** round(math.log2(EPS ** (1 / 3) * (size if size > 1e-8 else 1.0)))
+    return 2.0 ** round(math.log2(EPS ** (1 / 3) * (size if size > least else 1.0)))
 
 
 class Line(NamedTuple):
@@ -76,12 +80,19 @@ class Line(NamedTuple):
     rounding: float  # of the rule's own result
     terms: float = 0.0  # the outputs are sums of terms of this size, which may cancel
     single: bool = True  # whether d is one entry, not a sum in which a small error could hide
+    fine: float = math.inf  # the h of that entry's own size
 
     def slack(self, steep: float, rtol: float) -> float:
         """What a rule may be off by, beside the error of the difference."""
         if self.single:
             return FLOOR * self.scale + rtol * steep
         return FLOOR * self.scale * max(1.0, rtol / 1e-6)
+
+    def steps(self) -> list[float]:
+        """Those of a sweep, from the largest to the smallest."""
+        closer = round(math.log(min(self.fine / self.step, 1.0), 4))
+        factors = {factor * 4.0**k for k in (0, closer) for factor in SWEEP}
+        return [self.step * factor for factor in sorted(factors, reverse=True)]
 
 
 class Difference(NamedTuple):
@@ -95,6 +106,7 @@ class Difference(NamedTuple):
     low: float  # the least and the greatest slope between D⁻ and D⁺ of each output:
     high: float  # if φ has a kink at x, its subgradients
     touched: np.ndarray  # whether an output moved, at this step or at a coarser one
+    moved: float  # Σ |v| |change of y| to either side; 0 if that may be rounding
 
     @property
     def error(self) -> float:
@@ -141,10 +153,14 @@ def difference(line: Line, h: float, touched: np.ndarray | bool = False) -> Diff
     gaps = np.zeros(line.v.shape)
     gaps[touched] = right - left
     rounded = np.maximum(np.abs(up), line.terms) + np.maximum(np.abs(down), line.terms)
-    noise = 4 * EPS * float(np.abs(v) @ rounded) / h + line.rounding
+    size = float(np.abs(v) @ rounded)
+    moved = float(np.abs(v) @ (np.abs(up - y) + np.abs(y - down)))
+    moved = moved if moved > 4 * EPS * size else 0.0
+    still = 0.0 if touched.any() else EPS * float(np.abs(line.v).sum())
+    noise = 4 * EPS * size / h + line.rounding + still
     return Difference(
         h, float(v @ (up - down)) / width, (gain - loss) / width, noise, gaps,
-        float(np.minimum(left, right).sum()), float(np.maximum(left, right).sum()), touched,
+        float(np.minimum(left, right).sum()), float(np.maximum(left, right).sum()), touched, moved,
     )  # fmt: skip
 
 
@@ -161,8 +177,8 @@ def glance(line: Line, rtol: float) -> Verdict:
 def sweep(line: Line, rtol: float) -> Verdict:
     """All steps, and the verdict of the best of them."""
     steps: list[Difference] = []
-    for factor in SWEEP:
-        steps.append(difference(line, line.step * factor, steps[-1].touched if steps else False))
+    for h in line.steps():
+        steps.append(difference(line, h, steps[-1].touched if steps else False))
     steps = [d for d in steps if math.isfinite(d.slope + d.noise + d.low + d.high)]
     estimates = [
         _estimate(coarse, fine, steps[k + 2 :])
@@ -185,16 +201,26 @@ def sweep(line: Line, rtol: float) -> Verdict:
         finest = resolved[-1:]
         if not any(d.excludes(BEND * max(size, abs(d.slope)) + 3 * d.noise) for d in finest):
             return found("PASS")
-    # wrong: so say two witnesses, and no estimate speaks for the defence
-    if best.gap > slack + 3 * best.bar and best.bar <= COARSE * size:
-        telling = [d for d in steps if 6 * d.noise <= best.gap][-1:]
-        defended = any(
-            e.gap <= slack + e.bar and abs(e.slope - best.slope) > slack + 3 * e.bar
-            for e in estimates
-        )
-        if any(d.excludes(slack + 3 * d.noise) for d in telling) and not defended:
-            return found("FAIL")
+    long = best.gap > slack + 3 * best.bar and best.bar <= COARSE * size
+    if long and _convicted(best, estimates, steps, slack):
+        return found("FAIL")
     return _kink(resolved[-2:], size, slack) or found("NOISY")
+
+
+def _convicted(
+    best: "_Estimate", estimates: list["_Estimate"], steps: list[Difference], slack: float
+) -> bool:
+    """Whether a second witness says so too, nothing speaks for the rule, and all steps can tell."""
+    near = COARSE * abs(best.slope) + 3 * best.bar
+    agrees = lambda d: abs(d.slope - best.slope) <= near + ROUGH * d.noise
+    telling = [d for d in steps if 6 * d.noise <= best.gap][-1:]
+    witnessed = any(agrees(d) and d.excludes(slack + 3 * d.noise) for d in telling)
+    defended = any(
+        e.gap <= slack + e.bar and abs(e.slope - best.slope) > slack + 3 * e.bar for e in estimates
+    )
+    # a saw: were the rule right, the finest step would move y further than any step does
+    saw = steps[-1].h * abs(best.rule) > max(d.moved for d in steps) > 0
+    return witnessed and not (defended or saw)
 
 
 def _kink(last: list[Difference], size: float, slack: float) -> Verdict | None:
@@ -203,7 +229,8 @@ def _kink(last: list[Difference], size: float, slack: float) -> Verdict | None:
         return None
     coarse, fine = last
     edge = abs(fine.low - coarse.low) + abs(fine.high - coarse.high) + slack
-    wrong = all(d.excludes(edge + 3 * d.noise) for d in last)
+    stays = fine.bend <= 2 * coarse.bend  # at a jump, or in noise, it grows as 1/h
+    wrong = stays and all(d.excludes(edge + 3 * d.noise) for d in last)
     middle, half = (fine.low + fine.high) / 2, (fine.high - fine.low) / 2
     return Verdict("FAIL" if wrong else "KINK", fine.rule, middle, half)
 

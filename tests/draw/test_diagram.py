@@ -7,7 +7,7 @@ import pytest
 import minigrad as mg
 from minigrad import draw, nn, tensor
 from minigrad.draw.layout import layout
-from minigrad.errors import ArgumentError, GraphError
+from minigrad.errors import ArgumentError, DTypeError, GraphError
 from minigrad.nn import functional as F
 
 
@@ -204,3 +204,9 @@ def test_boxes_are_reordered_until_arrows_do_not_cross():
     x = [at for at, _ in layout([(10.0, 10.0)] * 6, edges).centres]
     pairs = [(a, b) for a in edges for b in edges if a < b]
     assert all((x[a] - x[b]) * (x[c] - x[d]) >= 0 for (a, c), (b, d) in pairs)
+
+
+def test_what_is_no_tensor_is_refused():
+    """A model's loss may be a mapping of tensors, and a loop over that gives names."""
+    with pytest.raises(DTypeError, match="graph: outputs: got str; expected tensors alone"):
+        draw.graph({"loss": tensor(1.0)})

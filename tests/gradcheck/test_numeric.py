@@ -126,6 +126,59 @@ def test_step_is_a_power_of_two_of_the_size_of_x():
         assert math.log2(h).is_integer() and 0.7 < h / (EPS ** (1 / 3) * size) < 1.42
 
 
+# ---------------------------------------------------------------- right rules that look wrong
+
+
+def verdict_on(fn, *arrays, seed=0):
+    xs = [Tensor(np.array(x, float), requires_grad=True) for x in arrays]
+    try:
+        return check_grads(fn, *xs, seed=seed, expect_zero=True).verdict
+    except GradcheckError as error:
+        return error.report.verdict
+
+
+@pytest.mark.parametrize(
+    "power, lifted", [*((k, 0.0) for k in range(6, 13)), *((k, 1e3) for k in range(6, 9))]
+)
+def test_remainder_of_a_tiny_divisor_is_not_accused(power, lifted):
+    """a mod b jumps wherever b changes by b²/a: within every step that suits the other entries."""
+    for seed in range(5):
+        generator = np.random.default_rng(seed)
+        a, b = generator.standard_normal((2, 3, 4))
+        found = verdict_on(lambda a, b: a % b + lifted, a, b * 10.0**-power, seed=seed)
+        assert found != "FAIL", seed
+
+
+def test_an_entry_far_smaller_than_the_others_has_steps_of_its_own():
+    assert verdict_on(lambda a, b: a % b, [0.5, 0.7, 0.9], [1.0, 3e-8, -7e-7]) == "PASS"
+    assert verdict_on(lambda x: 1.0 / x, [1.0, 1e-8]) == "PASS"
+
+
+def test_rounding_that_is_alike_at_all_powers_of_two_does_not_accuse():
+    """The entries of xᵀx are 1e8; from the next multiple of 0.7 only fine steps can be taken."""
+    for seed in (0, 1, 13, 26):
+        generator = np.random.default_rng(seed)
+        x = generator.standard_normal((3, 3)) * 10.0 ** generator.integers(-9, 1, (3, 3)) - 1e4
+        assert verdict_on(lambda x: (x.T @ x) % 0.7, x, seed=seed) != "FAIL", seed
+
+
+def test_what_cancels_in_the_rule_is_no_slope():
+    """Both rows of max(x, x turned over) are alike: less their mean they are 0, exactly."""
+    x = np.random.default_rng(0).standard_normal((2, 3))
+
+    def nothing(x):
+        top = x.maximum(x.flip(0))
+        return (top - top.mean(0, keepdim=True)).cumsum(0)
+
+    assert all(verdict_on(nothing, x, seed=seed) == "PASS" for seed in range(8))
+    assert verdict_on(lambda x: (-x.square()).exp(), [-30.0, 30.0]) == "PASS"  # 1e-390
+
+
+def test_a_remainder_of_what_has_no_digits_left_is_not_accused():
+    for seed in range(5):
+        assert verdict_on(lambda x: (x + 400.0).expm1() % 0.7, [0.5, 1.0], seed=seed) != "FAIL"
+
+
 # ---------------------------------------------------------------- no array makes a right rule wrong
 
 FUNCTIONS = {
