@@ -517,7 +517,7 @@ TRAINING = {
     ),
     "lr NaN": (
         lambda: optim.Adam([leaf(3)], lr=NAN), ArgumentError,
-        "Adam: lr: got nan; expected 0 ≤ lr < inf",
+        "Adam: lr: got nan; expected a number, 0 ≤ lr < inf",
     ),
     "betas": (
         lambda: optim.Adam([leaf(3)], betas=(0.9, 1.0)), ArgumentError,
