@@ -94,7 +94,7 @@ def flags() -> argparse.Namespace:
     made.add_argument("--per", choices=PENALTIES, default="unit", help="which activity (unit)")
     args = made.parse_args()
     if args.quick:
-        args.epochs, args.images = min(args.epochs, 3), min(args.images, 800)
+        args.epochs, args.images = min(args.epochs, 4), min(args.images, 640)
     for name, least in (("epochs", 1), ("images", 2 * BY_HEART), ("code", 2)):
         if getattr(args, name) < least:
             raise ArgumentError(f"--{name}: got {getattr(args, name)}; expected at least {least}")
@@ -180,6 +180,11 @@ def train(make: Callable[[], Autoencoder], images: Images, args: argparse.Namesp
     )  # fmt: skip
     model.eval()
     return model
+
+
+def half(args: argparse.Namespace) -> argparse.Namespace:
+    """The same with half the epochs."""
+    return argparse.Namespace(**{**vars(args), "epochs": -(-args.epochs // 2)})
 
 
 def train_all(makers: Makers, images: Images, args: argparse.Namespace) -> dict[str, Autoencoder]:
@@ -293,8 +298,7 @@ def penalties(args: argparse.Namespace, train_set: Images, test: Images) -> None
     """
     folder = args.out / "autoencoder_zoo"
     print("\nsparse and overcomplete")
-    half = argparse.Namespace(**{**vars(args), "epochs": -(-args.epochs // 2)})
-    models = train_all(sparse_makers(), train_set, half)
+    models = train_all(sparse_makers(), train_set, half(args))
     found = {name: codes(model, test.images) for name, model in models.items()}
     draw_activations(found, folder / "activations.png")
     sample = shown(*test, each=1).to(args.device)
@@ -338,7 +342,7 @@ def failures(
 def hyperparameters(args: argparse.Namespace, train_set: Images, test: Images) -> None:
     """The sweep's table."""
     print("\none thing at a time")
-    models = train_all(sweep(), train_set, args)
+    models = train_all(sweep(), train_set, half(args) if args.quick else args)
     columns = "changed", "layers", "loss", "parameters", "test MSE", "test BCE"
     print("\n" + table(columns, [sweep_row(n, m, test.images) for n, m in models.items()]))
 

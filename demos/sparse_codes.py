@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from demos.pictures import Panel, draw_panels, mosaic
+from demos.pictures import Panel, draw_panels, mosaic, save_figure
 from models.regularized import SparseAutoencoder
 
 PIXELS, UNITS = 28 * 28, 1024
@@ -60,7 +60,10 @@ def draw_activations(codes: Codes, path: Path) -> None:
 
     A column for each distance; beside the two activities that it may be of, the code without it.
     """
-    figure, axes = plt.subplots(3, 3, figsize=(11, 8), sharex="row")
+    figure, axes = plt.subplots(
+        3, 3, figsize=(11, 8), sharex="row", sharey="row",
+        gridspec_kw={"hspace": 0.38, "wspace": 0.08},
+    )  # fmt: skip
     kinds = {
         "activations h": np.ravel,
         "activity of a unit, ρⱼ": lambda h: h.mean(0),
@@ -75,14 +78,13 @@ def draw_activations(codes: Codes, path: Path) -> None:
                 _histogram(ax, values(codes[name_of(per, distance)]), bins, colour, f"per {per}")
             ax.axvline(DESIRED, color="black", ls=":", lw=1, label="ρ̂, desired")
             ax.set(xlabel=what, yscale="log")
+            ax.minorticks_off()
     for ax, distance in zip(axes[0], ("KL", "L1", "L2"), strict=True):
         ax.set_title(distance)
     for ax in axes[:, 0]:
         ax.set_ylabel("share")
     axes[0, 2].legend(fontsize=9)
-    figure.tight_layout()
-    figure.savefig(path)
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 def _histogram(
