@@ -277,7 +277,7 @@ def zoo(args: argparse.Namespace, train_set: Images, test: Images) -> dict[str, 
     draw_filters(models, test.images, folder / "filters.png")
     highest = draw_bound(
         {name: models[name] for name in ("plain", "contractive, λ = 0", "contractive")},
-        test.images[: 3 if args.quick else 12], args.seed, folder / "bound.png",
+        test.images[: 2 if args.quick else 12], args.seed, folder / "bound.png",
     )  # fmt: skip
     columns = "model", "codes", "test MSE", "noisy MSE", "active", "‖J‖_F", "kept", "copied"
     print("\n" + table(columns, [row(name, model, on) for name, model in models.items()]))

@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+from demos.autoencoder_zoo_pictures import enlarged
 from demos.pictures import Panel, draw_panels, mosaic, save_figure
 from models.regularized import SparseAutoencoder
 
@@ -103,11 +104,11 @@ def draw_active(codes: Codes, images: np.ndarray, path: Path) -> None:
     A unit keeps its place. `codes` are those of these images.
     """
     side = int(UNITS**0.5)
-    enlarged = images.repeat(8, 1).repeat(8, 2)  # so that all gaps are of one width
-    rows = [("input", [Panel(mosaic(enlarged, gap=8))])]
+    # All of one size, a multiple of `side`, so that all gaps are of one width.
+    rows = [("input", [Panel(mosaic(enlarged(images, 4 * side), gap=4))])]
     for name, h in codes.items():
-        lit = np.where(h > LIT, 1.0, 0.12).reshape(-1, side, side)
+        lit = np.where(h > LIT, np.float32(1), np.float32(0.12)).reshape(-1, side, side)
         each = (h > LIT).sum(1)
         label = f"{name},\n{each.min()} to {each.max()} of {UNITS:,}"
-        rows.append((label, [Panel(mosaic(lit.repeat(7, 1).repeat(7, 2), gap=8))]))
+        rows.append((label, [Panel(mosaic(enlarged(lit, 4 * side), gap=4))]))
     draw_panels(rows, path)
