@@ -44,6 +44,7 @@ COURSE = "G5"
 TIME = "five minutes"
 
 COLUMNS = 10  # of the grid of samples
+MOVING = 60  # of them in the animation
 EARLY = 0, 1 / 8, 1 / 4, 1 / 2  # of the first epoch: the frames before those of the epochs
 STEPS = 11  # from one noise to another
 STATE = "game.npz"  # the checkpoint's name
@@ -291,10 +292,11 @@ class Pictures:
         each = len(self.training.loader)
         shots = []
         known = dict(zip(self.history.rounds, self.history.distance, strict=True))
+        shown = slice(None) if self.training.classes else slice(MOVING)
         for rounds, images in self.frames.items():
             caption = f"{rounds:5,} rounds, {rounds / each:5.2f} epochs"
             far = f", Fréchet distance {known[rounds]:.2f}" if rounds in known else ""
-            shots.append((images, caption + far))
+            shots.append((images[shown], caption + far))
         draw.save_forming(shots, path, COLUMNS)
 
     def of_data(self) -> np.ndarray:
