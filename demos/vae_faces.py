@@ -106,7 +106,7 @@ def flags() -> argparse.Namespace:
             f"{', '.join(map(str, numbers))}; expected at least 1"
         )
     if args.quick:
-        args.epochs, args.faces, args.width = min(args.epochs, 2), min(args.faces, 200), 4
+        args.epochs, args.faces, args.width = min(args.epochs, 2), min(args.faces, 120), 4
     return args
 
 
