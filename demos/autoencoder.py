@@ -101,9 +101,7 @@ class Training:
     @minigrad.no_grad()
     def draw_epoch(self, epoch: int) -> None:
         """The sample over its reconstructions, as a file and as a frame of the animation."""
-        device = self.train.images.device
-        outputs = self.model(self.sample.to(device)).cpu()
-        save_png(input_over_output(self.sample, outputs), self.picture(epoch))
+        save_png(input_over_output(self.sample, self.model(self.sample)), self.picture(epoch))
 
     def picture(self, epoch: int) -> Path:
         """Where the reconstructions after that epoch are drawn."""

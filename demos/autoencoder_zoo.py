@@ -43,7 +43,7 @@ from demos.autoencoder_zoo_pictures import (
     draw_heart,
     draw_reconstructions,
 )
-from demos.common import Images, load_images, parser, run, table
+from demos.common import Images, expect_at_least, load_images, parser, run, table
 from demos.pictures import shown
 from demos.sparse_codes import (
     NONE,
@@ -95,9 +95,7 @@ def flags() -> argparse.Namespace:
     args = made.parse_args()
     if args.quick:
         args.epochs, args.images = min(args.epochs, 4), min(args.images, 640)
-    for name, least in (("epochs", 1), ("images", 2 * BY_HEART), ("code", 2)):
-        if getattr(args, name) < least:
-            raise ArgumentError(f"--{name}: got {getattr(args, name)}; expected at least {least}")
+    expect_at_least(args, epochs=1, images=2 * BY_HEART, code=2)
     if not 1 <= args.k <= args.code:
         raise ArgumentError(f"-k: got {args.k}; expected from 1 to {args.code}, the code's size")
     return args
@@ -271,7 +269,7 @@ def zoo(args: argparse.Namespace, train_set: Images, test: Images) -> dict[str, 
     """All kinds side by side, and their table."""
     folder, on = args.out / "autoencoder_zoo", views(test.images, args.seed)
     models = train_all(kinds(args), train_set, args)
-    sample = shown(*test, each=1).to(args.device)
+    sample = shown(*test, each=1)
     draw_reconstructions(models, few(sample, on), folder / "reconstructions.png")
     draw_codes(models, sample, folder / "codes.png")
     draw_filters(models, test.images, folder / "filters.png")
@@ -301,7 +299,7 @@ def penalties(args: argparse.Namespace, train_set: Images, test: Images) -> None
     models = train_all(sparse_makers(), train_set, half(args))
     found = {name: codes(model, test.images) for name, model in models.items()}
     draw_activations(found, folder / "activations.png")
-    sample = shown(*test, each=1).to(args.device)
+    sample = shown(*test, each=1)
     answers = {name: codes(model, sample) for name, model in models.items()}
     draw_active(answers, sample.cpu().numpy()[:, 0], folder / "active.png")
     weights = {NONE: 0.0} | {name_of(*kind): weight for kind, weight in WEIGHTS.items()}
@@ -325,7 +323,7 @@ def failures(
         heart = train(
             lambda: Autoencoder((PIXELS, 512, 512, 2), "identity"), seen, args, bar, epochs
         )
-    sample = shown(*test, each=1).to(args.device)
+    sample = shown(*test, each=1)
     draw_copying(models, few(sample, on), folder / "copying.png")
     draw_heart(heart, seen.images[:10], sample, folder / "by_heart.png")
     rows = [

@@ -23,7 +23,6 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 from statistics import median
 from types import ModuleType
 from typing import NamedTuple
@@ -35,10 +34,10 @@ import minigrad
 from demos.benchmark_cases import CASES, GROUPS, Case, on_device
 from demos.benchmark_machine import machine
 from demos.benchmark_pictures import draw_growth, draw_ratios
-from demos.common import run, table
+from demos.common import plain_parser, run, table
 from demos.foreign_load import ForeignLoad, disturbed
 from demos.growth import growth
-from demos.workloads import Products, Step, plain
+from demos.workloads import Alone, Products, Step
 from minigrad.errors import ArgumentError
 from minigrad.parallel import Threads
 
@@ -84,12 +83,12 @@ def worker(name: str, turn: float, device: str) -> None:
     lib = on_device(library_named(name), device)
     wait = lambda: lib.zeros(1).sum().item()  # the device does things in order: this comes last
     with Threads() if name == "threads" else contextlib.nullcontext() as threads:
-        backward = plain if threads is None else threads.backward
+        by = Alone() if threads is None else threads
         steps: dict[str, Step] = {}
         for line in sys.stdin:
             case = CASES[int(line)]
             if case.name not in steps:
-                step, products = case.make(lib, backward)
+                step, products = case.make(lib, by)
                 steps[case.name] = products_step(products, device) if name == "products" else step
                 seconds_per_call(steps[case.name], turn, wait)  # warm up
             time.sleep(turn / 2)  # till the threads of the one before, which spin, are asleep
@@ -178,16 +177,11 @@ def measure(args: argparse.Namespace, libraries: list[str]) -> list[Row]:
 
 def flags() -> argparse.Namespace:
     """The command line."""
-    made = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = plain_parser(__doc__, seed="")
     made.add_argument("--only", help=f"some of {','.join(GROUPS)} (default all)")
     made.add_argument("--growth", action="store_true", help="cost against batch, depth and width")
     made.add_argument("--rounds", type=int, default=5, help="turns of each library (5)")
     made.add_argument("--turn", type=float, default=0.4, help="seconds of a turn (0.4)")
-    made.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:<number>")
-    made.add_argument("--out", type=Path, default=Path("out"), help="where pictures go (out/)")
-    made.add_argument("--quick", action="store_true", help="a few seconds, to see that it runs")
     made.add_argument("--worker", help=argparse.SUPPRESS)
     args = made.parse_args()
     if args.rounds < 1 or args.turn <= 0:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from demos.workloads import WORKLOADS, Backward, Products, Step, conv
+from demos.workloads import WORKLOADS, Products, Step, conv
 
 LAYERS_ON_DEVICES = "Linear", "Conv2d", "ConvTranspose2d", "BatchNorm2d"
 
@@ -20,7 +20,7 @@ class Case(NamedTuple):
 
     name: str
     group: str  # what --only calls it
-    make: Callable[[Any, Backward], tuple[Step, Products]]
+    make: Callable[[Any, Any], tuple[Step, Products]]  # of a library, and by whom
 
     @property
     def has_batch(self) -> bool:
@@ -71,9 +71,7 @@ def image(lib: Any, batch: int, channels: int, side: int, requires_grad: bool = 
     return x.detach().requires_grad_(requires_grad)
 
 
-def one_convolution(
-    lib: Any, backward: Backward, layer: Layer, wanted: str
-) -> tuple[Step, Products]:
+def one_convolution(lib: Any, by: Any, layer: Layer, wanted: str) -> tuple[Step, Products]:
     """The layer's output, or one of its gradients from a graph that is kept."""
     functional = lib.nn.functional
     ends = [(layer.few, layer.large), (layer.many, layer.small)]
@@ -94,7 +92,7 @@ def one_convolution(
     return lambda: lib.autograd.grad(y, source, g, retain_graph=True), [product]
 
 
-def adam(lib: Any, backward: Backward) -> tuple[Step, Products]:
+def adam(lib: Any, by: Any) -> tuple[Step, Products]:
     """A step for a million parameters in four layers, with gradients that are there already."""
     rng = np.random.default_rng(0)
     draw = lambda *shape: lib.tensor(rng.standard_normal(shape, np.float32))

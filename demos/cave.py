@@ -28,11 +28,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from tqdm import tqdm
 
 import minigrad
-from demos.common import run, table
+from demos.common import expect_at_least, plain_parser, run, table
 from demos.pictures import mosaic, save_gif
 from minigrad import optim, tensor
 from minigrad.data import DataLoader, TensorDataset
-from minigrad.errors import ArgumentError
 from minigrad.training import fit
 from models.vae import DenseVAE
 
@@ -284,21 +283,13 @@ def animate(caves: list[Cave], path: Path) -> None:
 
 def flags() -> argparse.Namespace:
     """The command line."""
-    made = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = plain_parser(__doc__)
     made.add_argument("--shadows", type=int, help="to train on, of each object (3000)")
     made.add_argument("--epochs", type=int, help="passes (60)")
-    made.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
-    made.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:<number>")
-    made.add_argument("--out", type=Path, default=Path("out"), help="where pictures go (out/)")
-    made.add_argument("--quick", action="store_true", help="a few seconds, to see that it runs")
     args = made.parse_args()
     args.shadows = args.shadows or (600 if args.quick else 3000)
     args.epochs = args.epochs or (20 if args.quick else 60)
-    for name, least in (("shadows", 100), ("epochs", 1), ("seed", 0)):
-        if getattr(args, name) < least:
-            raise ArgumentError(f"--{name}: got {getattr(args, name)}; expected at least {least}")
+    expect_at_least(args, shadows=100, epochs=1, seed=0)
     return args
 
 

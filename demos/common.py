@@ -3,7 +3,8 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,22 +55,39 @@ class Images(NamedTuple):
     labels: Tensor
 
 
-def parser(
-    description: str, epochs: int, datasets: tuple[str, ...] = DATASETS
-) -> argparse.ArgumentParser:
-    """A parser with the flags that every demo has; `datasets` is DATASETS, FACES or ALL."""
-    dataset, data_dir = WHERE[datasets]
+def plain_parser(description: str, seed: str = "everything random") -> argparse.ArgumentParser:
+    """A parser with the flags of every demo: --seed, --device, --out and --quick.
+
+    `seed` says what is drawn from it; if nothing is, there is no --seed.
+    """
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--dataset", choices=datasets, default=datasets[0], help=dataset)
-    made.add_argument("--data-dir", type=Path, help=data_dir)
-    made.add_argument("--epochs", type=int, default=epochs, help=f"passes (default {epochs})")
-    made.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    if seed:
+        made.add_argument("--seed", type=int, default=0, help=f"of {seed} (default 0)")
     made.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:<number>")
     made.add_argument("--out", type=Path, default=Path("out"), help="where pictures go (out/)")
     made.add_argument("--quick", action="store_true", help="a few seconds, to see that it runs")
     return made
+
+
+def parser(
+    description: str, epochs: int, datasets: tuple[str, ...] = DATASETS
+) -> argparse.ArgumentParser:
+    """A parser with the flags of demos that learn from data: one of DATASETS, FACES or ALL."""
+    dataset, data_dir = WHERE[datasets]
+    made = plain_parser(description)
+    made.add_argument("--dataset", choices=datasets, default=datasets[0], help=dataset)
+    made.add_argument("--data-dir", type=Path, help=data_dir)
+    made.add_argument("--epochs", type=int, default=epochs, help=f"passes (default {epochs})")
+    return made
+
+
+def expect_at_least(args: argparse.Namespace, **least: int) -> None:
+    """Raise ArgumentError if a flag has a number below the least that it may have."""
+    for name, number in least.items():
+        if getattr(args, name) < number:
+            raise ArgumentError(f"--{name}: got {getattr(args, name)}; expected at least {number}")
 
 
 def refuse_data(args: argparse.Namespace) -> None:
@@ -192,6 +210,23 @@ def _cell(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) and abs(value) < 10 else (
         f"{value:,.1f}" if isinstance(value, float) else str(value)
     )  # fmt: skip
+
+
+def guide(folder: Path, seen: Mapping[str, str]) -> str:
+    """Where the pictures are, and what there is to see in each.
+
+    >>> print(guide(Path("out/x"), {"line.png": "A line.", "curve.gif": "It bends."}))
+    pictures in out/x/:
+      line.png   A line.
+      curve.gif  It bends.
+    """
+    width = max(map(len, seen))
+    lines = [
+        textwrap.fill(text, 100, initial_indent=f"  {name:{width}}  ",
+                      subsequent_indent=" " * (width + 4))
+        for name, text in seen.items()
+    ]  # fmt: skip
+    return "\n".join([f"pictures in {folder}/:", *lines])
 
 
 def run(main: Callable[[], None]) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from demos.common import run, table
+from demos.common import expect_at_least, plain_parser, run, table
 from demos.convolution_animation import direct_scene, frames, save_animation, transposed_scene
 from demos.convolution_cases import (
     CASES,
@@ -56,18 +56,12 @@ SIDES = 4, 8, 16, 32, 64  # that are timed
 
 def flags() -> argparse.Namespace:
     """The command line."""
-    made = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = plain_parser(__doc__, seed="the numbers shown")
     names = [case.name for case in CASES]
     made.add_argument("--case", choices=names, help="show and draw this one alone, in full")
     made.add_argument("--own", metavar="i,k,s,p,d", help="likewise your own; s, p, d may be left")
-    made.add_argument("--seed", type=int, default=0, help="of the numbers shown (default 0)")
-    made.add_argument("--out", type=Path, default=Path("out"), help="where pictures go (out/)")
-    made.add_argument("--quick", action="store_true", help="a few seconds, to see that it runs")
     args = made.parse_args()
-    if args.seed < 0:
-        raise ArgumentError(f"--seed: got {args.seed}; expected at least 0")
+    expect_at_least(args, seed=0)
     return args
 
 
@@ -173,7 +167,9 @@ def check_table(cases: list[Case], checks: list[Check]) -> str:
 def show_costs(args: argparse.Namespace, folder: Path) -> None:
     """Time the lowerings; print and draw."""
     sides, seconds = (SIDES[:3], 0.02) if args.quick else (SIDES, 0.4)
-    found = [cost(side, args.seed, seconds) for side in tqdm(sides, "timing", leave=False)]
+    found = [
+        cost(side, args.seed, seconds, args.device) for side in tqdm(sides, "timing", leave=False)
+    ]
     columns = "pixels a side", "im2col ms", "stretched ms", "matrix ms", "zeros read", "C takes MB"
     rows = [
         (
@@ -234,13 +230,13 @@ def main() -> None:
     chosen = "own" if args.own else args.case
     alone = [case for case in cases if case.name == chosen]
     drawn = alone or [case for case in cases if case.name in ("R8", "R13") or not args.quick]
+    checks = [check(case, args.seed, args.device) for case in cases]
     arrays = {case.name: small_arrays(case, args.seed) for case in cases}
     for case in drawn:
         (folder / case.name).mkdir(parents=True, exist_ok=True)
         write(case, arrays[case.name], folder / case.name)
     show(drawn[0], arrays[drawn[0].name], folder / drawn[0].name)
     print(table(SIZES, [case.row() for case in cases]) + "\n")
-    checks = [check(case, args.seed) for case in cases]
     print("""Largest differences, on random numbers with channels, between Cᵀy by im2col, matrix and
 stretched; between autograd's gradient of conv2d and Cᵀg, of conv_transpose2d and Cg; and if the
 stretched way does not turn the kernel. Then how much of what that reads and multiplies is 0.

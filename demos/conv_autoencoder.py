@@ -100,7 +100,7 @@ class Training:
     @minigrad.no_grad()
     def outputs(self, images: Tensor) -> np.ndarray:
         """What the model makes of images, as pictures (n, 28, 28)."""
-        return self.model(images.to(self.args.device)).cpu().numpy()[:, 0]
+        return self.model(images).cpu().numpy()[:, 0]
 
     def lines(self, colour: str) -> dict[str, tuple[list[float], str]]:
         """The loss curves."""
@@ -121,7 +121,7 @@ class Training:
 
 def draw_reconstructions(trainings: list[Training], images: Tensor, path: Path) -> None:
     """The images over what each model makes of them."""
-    rows = [("input", [Panel(mosaic(images.numpy()[:, 0]))])]
+    rows = [("input", [Panel(mosaic(images.cpu().numpy()[:, 0]))])]
     for training in trainings:
         name = f"{training.name}\n{training.records[-1]['test']:.4f}"
         rows.append((name, [Panel(mosaic(training.outputs(images)))]))
@@ -165,7 +165,7 @@ def draw_layers(trainings: list[Training], image: Tensor, path: Path) -> None:
     """One image's way through each convolutional model."""
     rows = []
     for training in trainings:
-        down, up = way_through(training.model, image.to(training.args.device))
+        down, up = way_through(training.model, image)
         rows += [(f"{training.name}:\nencoder", down), (f"{training.name}:\ndecoder", up)]
     draw_panels(rows, path)
 

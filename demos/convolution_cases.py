@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-import minigrad
+from minigrad import Tensor
+from minigrad.backend import CPU, Array, to_device
 from minigrad.errors import ArgumentError
 from minigrad.ops.conv import im2col, matrix, stretched
 from minigrad.ops.conv.geometry import ConvGeometry
@@ -117,11 +118,12 @@ class Check(NamedTuple):
         return max(self[:3]) <= ROUNDING
 
 
-def check(case: Case, seed: int) -> Check:
+def check(case: Case, seed: int, device: str = "cpu") -> Check:
     """Two images of random numbers, two channels on one side and three on the other."""
     rng, g = np.random.default_rng(seed), case.geometry
-    x, y = rng.standard_normal((2, 2, case.i, case.i)), rng.standard_normal((2, 3, *g.output_size))
-    w = rng.standard_normal((3, 2, case.k, case.k))
+    draw = lambda *shape: to_device(rng.standard_normal(shape), device)
+    x, y = draw(2, 2, case.i, case.i), draw(2, 3, *g.output_size)
+    w = draw(3, 2, case.k, case.k)
     back = [lowering.conv_transpose(y, w, g) for lowering in LOWERINGS.values()]
     C = matrix.unroll(w, g)
     there, home = gradient(conv2d, x, w, y, g), gradient(conv_transpose2d, y, w, x, g)
@@ -133,7 +135,7 @@ def check(case: Case, seed: int) -> Check:
     )
 
 
-def unturned(y: np.ndarray, w: np.ndarray, geometry: ConvGeometry) -> float:
+def unturned(y: Array, w: Array, geometry: ConvGeometry) -> float:
     """The error of `stretched` with the kernel as it is, as a share of the largest number."""
     right = stretched.conv_transpose(y, w, geometry)
     wrong = stretched.conv_transpose(y, w[..., ::-1, ::-1], geometry)  # turned twice: not at all
@@ -141,15 +143,15 @@ def unturned(y: np.ndarray, w: np.ndarray, geometry: ConvGeometry) -> float:
 
 
 def gradient(
-    convolution: Callable, x: np.ndarray, w: np.ndarray, g: np.ndarray, geometry: ConvGeometry
-) -> np.ndarray:
+    convolution: Callable, x: Array, w: Array, g: Array, geometry: ConvGeometry
+) -> Array:  # fmt: skip
     """∂⟨convolution(x, w), g⟩/∂x, by the engine."""
-    leaf = minigrad.tensor(x, requires_grad=True)
-    convolution(leaf, minigrad.tensor(w), geometry=geometry).backward(minigrad.tensor(g))
-    return leaf.grad.numpy()
+    leaf = Tensor(x, requires_grad=True)
+    convolution(leaf, Tensor(w), geometry=geometry).backward(Tensor(g))
+    return leaf.grad.array
 
 
-def gap(a: np.ndarray, b: np.ndarray) -> float:
+def gap(a: Array, b: Array) -> float:
     """The largest difference of two arrays."""
     return float(abs(a - b).max())
 
@@ -199,14 +201,14 @@ class Cost(NamedTuple):
 CHANNELS, BATCH = 32, 8
 
 
-def cost(side: int, seed: int, seconds: float) -> Cost:
+def cost(side: int, seed: int, seconds: float, device: str = "cpu") -> Cost:
     """An image of `side` pixels made from half as many by k 4, s 2, p 1; in float32.
 
     Each time is the least of those measured within so many seconds.
     """
     rng, g = np.random.default_rng(seed), ConvGeometry.direct(side, 4, 2, 1)
-    y = rng.standard_normal((BATCH, CHANNELS, *g.output_size)).astype(np.float32)
-    w = rng.standard_normal((CHANNELS, CHANNELS, 4, 4)).astype(np.float32)
+    draw = lambda *shape: to_device(rng.standard_normal(shape).astype(np.float32), device)
+    y, w = draw(BATCH, CHANNELS, *g.output_size), draw(CHANNELS, CHANNELS, 4, 4)
     times = {
         name: milliseconds(partial(module.conv_transpose, y, w, g), seconds)
         for name, module in LOWERINGS.items()
@@ -215,13 +217,13 @@ def cost(side: int, seed: int, seconds: float) -> Cost:
     return Cost(side, times, megabytes, stretched.waste(g))
 
 
-def milliseconds(call: Callable[[], object], seconds: float) -> float | None:
-    """The least time that the call takes, or None if it is refused."""
+def milliseconds(call: Callable[[], Array], seconds: float) -> float | None:
+    """The least time till the images are made, or None if the call is refused."""
     times, end = [], time.perf_counter() + seconds
     while not times or (time.perf_counter() < end and len(times) < 200):
         start = time.perf_counter()
         try:
-            call()
+            to_device(call()[0, 0, 0, :1], CPU)  # a device answers when it has made them
         except ArgumentError:
             return None
         times.append(1000 * (time.perf_counter() - start))

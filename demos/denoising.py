@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 import minigrad
-from demos.common import Images, load_images, parser, run, table
+from demos.common import Images, expect_at_least, load_images, parser, run, table
 from demos.pictures import Panel, draw_panels, mosaic, shown
 from minigrad import Generator, Tensor, optim
 from minigrad.data import DataLoader, TensorDataset
@@ -56,9 +56,7 @@ def flags() -> argparse.Namespace:
     if args.quick:
         args.images = min(args.images, 2500)
         args.hidden, args.code = min(args.hidden, 128), min(args.code, 64)
-    for name, least in (("epochs", 1), ("images", 1), ("hidden", 1), ("code", 1)):
-        if getattr(args, name) < least:
-            raise ArgumentError(f"--{name}: got {getattr(args, name)}; expected at least {least}")
+    expect_at_least(args, epochs=1, images=1, hidden=1, code=1)
     if not 0 < args.share < 1 or not 0 < args.sigma < np.inf:
         raise ArgumentError(
             f"--sigma, --share: got {args.sigma}, {args.share}; expected σ above 0, and a share "
@@ -201,7 +199,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     models = Trainings(args, train).models
     decibels = restored_psnr(models, spoilt(test.images, args), test.images)
-    sample = shown(*test, each=1).to(args.device)
+    sample = shown(*test, each=1)
     draw_restored(models, sample, args, folder / "restored.png")
     draw_crossed(models, sample[3:4], args, folder / "crossed.png")
     draw_heat_map(decibels, folder / "psnr.png")

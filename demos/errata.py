@@ -1,7 +1,8 @@
-"""What the decks get wrong, as pairs of lines that run: the wrong one, its price, the right one.
+"""What decks and peers get wrong, as pairs of lines that run: the wrong one, its price, the right.
 
 The decks are good teachers; these are the slips that a reader would copy. Each is a line of ours
-that does what the deck's does, a number measured here, and the line that is right.
+that does what the deck's does, a number measured here, and the line that is right. Two well-known
+repositories have such a line too, DeZero and PyTorch-VAE.
 
 What to see: deck 001's line makes a VAE whose loss looks better than the right one's, and which is
 worse: its codes cost more than it says. No eye sees that in its images. Where the kernel is not
@@ -19,7 +20,7 @@ import numpy as np
 
 import minigrad
 from demos import errata_pairs as pairs
-from demos.common import Images, load_images, parser, run, table
+from demos.common import Images, guide, load_images, parser, run, table
 from demos.errata_pairs import Erratum, line_of
 from demos.errata_pictures import draw_formulas, draw_kernel, draw_pictures, draw_sigma
 from demos.pictures import shown
@@ -35,6 +36,17 @@ from models.vae import VAE, DenseVAE, Pass
 
 COURSE = "V3, V4, V7, V19, C4, C6, A2, A10"
 TIME = "half a minute"
+
+SEEN = {
+    "sigma.png": "By deck 001's line the loss that is read lies below what is true; of the new "
+    "images no eye can tell which line drew them.",
+    "kernel.png": "The kernel turned by 180° gives the transposed convolution; left as it is, "
+    "another picture.",
+    "pictures.png": "By Tanh some ink lies below 0; trained on the bound instead of its negative, "
+    "every image turns black and white, and wrong.",
+    "formulas.png": "At ln σ² = -2 the KL that is read is 0.57 nats where 1.51 are due; 2σ for 2σ² "
+    "is no density; a swapped KL hardly punishes a dead neuron; units move a density's ELBO alone.",
+}
 
 HIDDEN, CODES = 256, 10
 VARIANCES = 0.1, 0.03  # of two Gaussian decoders
@@ -295,9 +307,8 @@ def draw(done: Trainings, coders: dict, negatives: dict[str, Tensor], folder: Pa
     """The pictures."""
     test = done.test
     sample = shown(*test, each=1)
-    device = test.images.device
     with minigrad.no_grad():
-        clouds = done.models["deck 001"].encode(sample.to(device))
+        clouds = done.models["deck 001"].encode(sample)
         draw_sigma(
             done.read, done.true, tuple(c.cpu().numpy() for c in clouds),
             {name: done.models[name].sample(
@@ -307,9 +318,9 @@ def draw(done: Trainings, coders: dict, negatives: dict[str, Tensor], folder: Pa
         )  # fmt: skip
         kinds = test.labels.cpu().numpy()
         which = [int(np.flatnonzero(kinds == kind)[0]) for kind in np.unique(kinds)]
-        rebuilt = {name: coders[name](sample.to(device)) for name in ("Tanh", "Sigmoid")}
+        rebuilt = {name: coders[name](sample) for name in ("Tanh", "Sigmoid")}
         for name in ("deck 001", "right"):
-            rebuilt[name] = done.models[name].reconstruct(sample.to(device))
+            rebuilt[name] = done.models[name].reconstruct(sample)
         turned = {name: value[which] for name, value in negatives.items()}
     draw_kernel(sample[3:4].cpu().double(), folder / "kernel.png")
     draw_pictures(sample, rebuilt, turned, folder / "pictures.png")
@@ -335,7 +346,7 @@ def main() -> None:
     ]  # fmt: skip
     print(table(("pixels", first, "Bernoulli", second), rows))
     print("\nslips of the pen, which cost no number:\n\n" + "\n".join(pairs.SLIPS))
-    print(f"\npictures in {folder}/: sigma.png, kernel.png, pictures.png, formulas.png")
+    print(f"\n{guide(folder, SEEN)}")
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def draw() -> Erratum:
         z = line(mean, log_var, eps)
         true.append(kl_divergence(Normal(z.mean(), z.std()), Normal(real(0.0), 1.0)).item())
     return Erratum(
-        "001, 003", "σ² drawn where σ is meant", draw_with_variance, draw_with_std,
+        "001, 003, DeZero", "σ² drawn where σ is meant", draw_with_variance, draw_with_std,
         "KL, nats: as read / of the draws",
         tuple(f"{read:.2f} / {t:.2f}" for t in true),
     )  # fmt: skip
@@ -267,6 +267,21 @@ def comment() -> Erratum:
     )  # fmt: skip
 
 
+def kl_reported(mean: Tensor, log_var: Tensor) -> Tensor:
+    """PyTorch-VAE's "KLD" beside its loss, in which the KL has the right sign."""
+    return 0.5 * (1 + log_var - mean.square() - log_var.exp())
+
+
+def upside_down() -> Erratum:
+    """A code that is known to e⁻¹: no divergence is below 0."""
+    code = real(0.0), real(-2.0)
+    found = (f"{line(*code).item():.3f}" for line in (kl_reported, kl_read))
+    return Erratum(
+        "PyTorch-VAE", "the KL reported upside down", kl_reported, kl_read,
+        "KL at ln σ² = -2, nats", tuple(found),
+    )  # fmt: skip
+
+
 # ---------------------------------------------------------------- 003: sparsity, gradients
 
 
@@ -344,7 +359,7 @@ def backpropagation() -> Erratum:
 
 FORMULAS = (
     convolution, size, draw, density, name, integral, swapped, activity, backpropagation, twice,
-    comment,
+    comment, upside_down,
 )  # fmt: skip
 
 # ---------------------------------------------------------------- what needs training

@@ -36,7 +36,7 @@ SIZE = 32  # pixels a side: a quarter of the time, so that it can be repeated
 WORTH = 0.25  # the effective number of faces, as a share of all
 BINS = 10
 TESTED = 400  # faces, half of each group
-CODES = 12
+CODES, WIDTH = 12, 8
 
 
 def of_two_groups(factors: np.ndarray, rare: float) -> tuple[np.ndarray, np.ndarray]:
@@ -117,16 +117,14 @@ class Redraw:
             self.rows.rows = self.dice.choice(len(p), len(p), p=p)
 
 
-def train(
-    data: ImageDataset, width: int, epochs: int, seed: int, resample: bool
-) -> tuple[FaceVAE, Redraw]:
+def train(data: ImageDataset, epochs: int, seed: int, resample: bool) -> tuple[FaceVAE, Redraw]:
     """A model of small faces; the last epoch's faces are in what is returned beside it."""
     minigrad.manual_seed(seed)
-    model = face_vae(CODES, width, Gaussian("shared"), SIZE).to(data.tensors[0].device)
+    model = face_vae(CODES, WIDTH, Gaussian("shared"), SIZE).to(data.tensors[0].device)
     optimizer, scheduler = adam(model, epochs)
     redraw = Redraw(model, data, seed)
     fit(
-        model, FaceVAE.loss, optimizer, DataLoader(redraw.rows, 32, shuffle=True), epochs,
+        model, FaceVAE.loss, optimizer, DataLoader(redraw.rows, 16, shuffle=True), epochs,
         scheduler=scheduler, on_epoch=redraw if resample else None, progress=False,
     )  # fmt: skip
     return model.eval(), redraw
@@ -138,7 +136,7 @@ def reconstructed(model: FaceVAE, data: TensorDataset) -> np.ndarray:
 
 
 def debias(
-    n: int, width: int, epochs: int, seeds: Sequence[int], draw: Callable[[int, int], np.ndarray],
+    n: int, epochs: int, seeds: Sequence[int], draw: Callable[[int, int], np.ndarray],
     device: str, shown: int = 8, each: Callable[[], object] = lambda: None,
 ) -> Debiased:  # fmt: skip
     """Train on each of the three sets, n faces, with each seed; `each` is called every time."""
@@ -147,10 +145,13 @@ def debias(
     wanted = np.concatenate([x.cpu().numpy() for (x,) in DataLoader(test, 250)])
     error, drawn, outputs = np.empty((len(SETS), len(seeds), 2)), np.empty(len(seeds)), []
     for s, seed in enumerate(seeds):
-        for i in range(len(SETS)):
-            factors, rare = of_two_groups(draw(n, seed), RARE if i < 2 else 0.5)
-            data = ImageDataset(paint(factors, SIZE), device=device)
-            model, redraw = train(data, width, epochs, seed, resample=i == 1)
+        factors, rare = of_two_groups(draw(n, seed), RARE)
+        biased, even = (
+            ImageDataset(paint(f, SIZE), device=device)
+            for f in (factors, of_two_groups(draw(n, seed), 0.5)[0])
+        )
+        for i, data in enumerate((biased, biased, even)):  # as in SETS
+            model, redraw = train(data, epochs, seed, resample=i == 1)
             found = reconstructed(model, test)
             squared = ((found - wanted) ** 2).mean((1, 2, 3))
             error[i, s] = [squared[group].mean() for group in (~is_rare, is_rare)]

@@ -241,7 +241,7 @@ def main() -> None:
     )
     folder = args.out / "first_autoencoders"
     folder.mkdir(parents=True, exist_ok=True)
-    sample = shown(*test, each=1).to(args.device)
+    sample = shown(*test, each=1)
     with tqdm(total=6, desc="models", unit=" models") as bar:
         one_layer = {}
         for name in ("by autograd", "by hand"):

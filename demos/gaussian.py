@@ -16,22 +16,23 @@ r"""What a VAE asks of the Gaussian: density, covariance, KL, likelihood, the gr
 import argparse
 import math
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 import minigrad
-from demos.common import run, table
+from demos.common import expect_at_least, guide, plain_parser, run, table
 from demos.gaussian_pictures import (
     draw_bells,
     draw_bodies,
     draw_divergences,
     draw_fits,
     draw_gradients,
+    numbers,
 )
-from minigrad import Tensor, optim, reparameterize, tensor
+from minigrad import Tensor, optim, reparameterize
 from minigrad.distributions import (
     Bernoulli,
     Distribution,
@@ -40,34 +41,33 @@ from minigrad.distributions import (
     Normal,
     kl_divergence,
 )
-from minigrad.errors import ArgumentError
 from minigrad.gradcheck import check_grads
 
 COURSE = "V1, V2, V3, V6, V7"
 TIME = "10 seconds"
 
+SEEN = {
+    "density.png": "The draws' histogram fills the curve; a narrow bell is higher than 1.",
+    "weight_and_height.png": "With E21 the hill and its rings lean; the twin without it stands "
+    "straight.",
+    "divergence.png": "Rings, sums over a grid, lie on the closed form, and so do the draws within "
+    "their bars; errors made fall as those stated do, as 1/√n.",
+    "likelihood.png": "Descent ends where the closed form says: the share of ones, the data's mean "
+    "and standard deviation.",
+    "gradients.png": "Through the draw the variance stays at 4σ²; through the score it grows with "
+    "the dimensions and as σ shrinks.",
+}
+
 
 def flags() -> argparse.Namespace:
     """The command line."""
-    made = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = plain_parser(__doc__)
     made.add_argument("--draws", type=int, help="in the histograms and for KL (1,000,000)")
-    made.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
-    made.add_argument("--out", type=Path, default=Path("out"), help="where pictures go (out/)")
-    made.add_argument("--quick", action="store_true", help="a few seconds, to see that it runs")
     args = made.parse_args()
     if args.draws is None:
         args.draws = 10_000 if args.quick else 1_000_000
-    for name, least in (("draws", 1000), ("seed", 0)):
-        if getattr(args, name) < least:
-            raise ArgumentError(f"--{name}: got {getattr(args, name)}; expected at least {least}")
+    expect_at_least(args, draws=1000, seed=0)
     return args
-
-
-def real(*values: object) -> Tensor:
-    """Numbers in float64."""
-    return tensor(values if len(values) > 1 else values[0], dtype=minigrad.float64)
 
 
 # ---------------------------------------------------------------- V1: density and draws
@@ -78,6 +78,7 @@ ENCODER = ((0.0, -0.01, 0.2), (0.05, 0.01, 0.02)), (0.03, -0.015, 0.197)  # (μ,
 
 def bells(args: argparse.Namespace) -> str:
     """The deck's densities, and the mean and standard deviation of draws from them."""
+    real = partial(numbers, device=args.device)
     rows, drawn = [], {}
     for mean, std in BELLS:
         p = Normal(real(mean), real(std))
@@ -116,6 +117,7 @@ def covariance(x: Tensor, mean: Tensor) -> Tensor:
 
 def bodies(args: argparse.Namespace) -> str:
     """E21 from two points and from 1,000 draws, and what is lost without it."""
+    real = partial(numbers, device=args.device)
     mean, sigma = real(*MEAN), real(*COVARIANCE)
     body = MultivariateNormal(mean, sigma)
     twin = MultivariateNormal(mean, real((100.0, 0.0), (0.0, 50.0)))
@@ -157,27 +159,28 @@ MU, STD, SIGMA = np.array([0.5, -1.0]), np.array([0.4, 1.6]), np.array([[1.0, 0.
 LOG_VAR = np.array([-2.0, 0.5])
 
 
-def forms() -> list[Form]:
+def forms(device: str = "cpu") -> list[Form]:
     """V3's four, each with numbers of its own."""
+    real = partial(numbers, device=device)
     m1, s1, m2, s2 = 1.0, 0.5, -0.5, 2.0
     standard = Independent(Normal(real(0.0, 0.0), real(1.0, 1.0)), 1)
-    multivariate = MultivariateNormal(real(0.0, 0.0), tensor(np.eye(2)))
-    mean = tensor(MU)
+    multivariate = MultivariateNormal(real(0.0, 0.0), real(np.eye(2)))
+    mean = real(MU)
     return [
         Form(
             "½ (tr Σ + μᵀμ - k - ln det Σ)",
             lambda: 0.5 * (np.trace(SIGMA) + MU @ MU - 2 - np.log(np.linalg.det(SIGMA))),
-            MultivariateNormal(mean, tensor(SIGMA)), multivariate,
+            MultivariateNormal(mean, real(SIGMA)), multivariate,
         ),
         Form(
             "½ Σ (σ² + μ² - 1 - ln σ²)",
             lambda: 0.5 * np.sum(STD**2 + MU**2 - 1 - np.log(STD**2)),
-            Independent(Normal(mean, tensor(STD)), 1), standard,
+            Independent(Normal(mean, real(STD)), 1), standard,
         ),
         Form(
             "½ Σ (exp(log_var) + μ² - 1 - log_var)",
             lambda: 0.5 * np.sum(np.exp(LOG_VAR) + MU**2 - 1 - LOG_VAR),
-            Independent(Normal(mean, log_var=tensor(LOG_VAR)), 1), standard,
+            Independent(Normal(mean, log_var=real(LOG_VAR)), 1), standard,
         ),
         Form(
             "ln σ₂/σ₁ + (σ₁² + (μ₁ - μ₂)²) / 2σ₂² - ½",
@@ -193,10 +196,11 @@ def quadrature(p: Distribution, q: Distribution, points: int = 301, width: float
     Of a smooth function that dies away at both ends, the trapezoids' sum is exact to rounding as
     soon as the grid is fine enough to see it.
     """
-    means, stds = (np.atleast_1d(x.numpy()) for x in (p.mean, p.stddev))
+    means, stds = (np.atleast_1d(x.cpu().numpy()) for x in (p.mean, p.stddev))
     axes = np.linspace(means - width * stds, means + width * stds, points).T
     cell = math.prod(axis[1] - axis[0] for axis in axes)
-    grid = tensor(np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, *p.event_shape))
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, *p.event_shape)
+    grid = numbers(grid, device=p.mean.device)
     log_p = p.log_prob(grid)
     return (log_p.exp() * (log_p - q.log_prob(grid))).sum().item() * cell
 
@@ -205,7 +209,7 @@ def divergences(args: argparse.Namespace) -> str:
     """KL four times: by the deck's formula, by ours, by quadrature, by draws."""
     rows, errors = [], {}
     counts = [n for n in (10, 100, 1000, 10_000, 100_000, 1_000_000) if n <= args.draws]
-    for form in forms():
+    for form in forms(args.device):
         p, q = form.p, form.q
         truth, ours = float(form.formula()), kl_divergence(p, q).item()
         gap = max(abs(ours - truth), abs(quadrature(p, q) - truth))
@@ -217,7 +221,7 @@ def divergences(args: argparse.Namespace) -> str:
         last = found[-1].estimate.item(), found[-1].standard_error.item()
         rows.append((form.name, truth, f"{gap:.0e}", *(f"{v:.5f}" for v in last)))
     repeats = kl_divergence(p.expand((1000,)), q, samples=1000)
-    off = abs(repeats.estimate.numpy() - truth) / repeats.standard_error.numpy()
+    off = ((repeats.estimate - truth).abs() / repeats.standard_error).cpu().numpy()
     draw_divergences(quadrature, errors, args.out / "gaussian" / "divergence.png")
     columns = "closed form", "nats", "largest gap", f"{counts[-1]:,} draws", "±"
     return (
@@ -236,22 +240,21 @@ def descend(
 ) -> np.ndarray:
     """Gradient descent; the parameters before each step and after the last, a row each."""
     optimizer = optim.SGD(parameters, lr=lr)
-    path = [[p.item() for p in parameters]]
+    path = [minigrad.stack(parameters).detach()]
     for _ in range(steps):
         optimizer.zero_grad()
         loss().backward()
         optimizer.step()
-        path.append([p.item() for p in parameters])
-    return np.array(path)
+        path.append(minigrad.stack(parameters).detach())
+    return minigrad.stack(path).cpu().numpy()
 
 
 def fits(args: argparse.Namespace) -> str:
     """Maximum likelihood of a coin and of a bell, by descent and in closed form."""
+    real = partial(numbers, device=args.device)
     coins = Bernoulli(real(0.3)).sample((200,))
     x = Normal(real(0.1), real(0.5)).sample((200,))
-    logit, mean, log_var = (
-        tensor(start, dtype=minigrad.float64, requires_grad=True) for start in (2.5, 1.5, 1.5)
-    )
+    logit, mean, log_var = (real(start).requires_grad_() for start in (2.5, 1.5, 1.5))
     coin = descend([logit], lambda: -Bernoulli(logits=logit).log_prob(coins).mean(), 1.0, 300)
     bell = descend(
         [mean, log_var], lambda: -Normal(mean, log_var=log_var).log_prob(x).mean(), 0.2, 400
@@ -265,7 +268,8 @@ def fits(args: argparse.Namespace) -> str:
             ("coin: p", "bell: μ", "bell: σ"), (p[-1], *path[-1]), closed, strict=True
         )
     ]  # fmt: skip
-    draw_fits(coins.numpy(), x.numpy(), p, path, args.out / "gaussian" / "likelihood.png")
+    data = coins.cpu().numpy(), x.cpu().numpy()
+    draw_fits(*data, p, path, args.out / "gaussian" / "likelihood.png")
     columns = "most likely", "by descent", "closed form", "difference"
     return f"200 throws of a coin, 200 draws of a bell:\n\n{table(columns, rows)}"
 
@@ -275,9 +279,11 @@ def fits(args: argparse.Namespace) -> str:
 AT = 1.0  # each entry of μ
 
 
-def drawn_gradients(way: str, d: int, std: float, n: int) -> np.ndarray:
+def drawn_gradients(
+    way: str, d: int, std: float, n: int, device: str = "cpu"
+) -> np.ndarray:  # fmt: skip
     """n estimates, one draw each, of ∂/∂μ E ‖z‖² for z ~ N(μ, σ²) in d dimensions: (n, d)."""
-    mean = minigrad.full((n, d), AT, dtype=minigrad.float64, requires_grad=True)
+    mean = minigrad.full((n, d), AT, dtype=minigrad.float64, device=device, requires_grad=True)
     q = Independent(Normal(mean, std), 1)
     if way == "through the draw":
         loss = q.rsample().square().sum(1)
@@ -286,7 +292,7 @@ def drawn_gradients(way: str, d: int, std: float, n: int) -> np.ndarray:
         baseline = d * (AT**2 + std**2) if way == "score - average" else 0.0
         loss = (z.square().sum(1) - baseline) * q.log_prob(z)
     loss.sum().backward()
-    return mean.grad.numpy()
+    return mean.grad.cpu().numpy()
 
 
 def expected_variance(way: str, d: int, std: float) -> float:
@@ -310,17 +316,17 @@ WAYS = "through the draw", "score", "score - average"
 
 def gradients(args: argparse.Namespace) -> str:
     """Measured and expected variances over dimensions and over σ."""
-    numbers = 200_000 if args.quick else 4_000_000  # drawn for each estimate
+    drawn = 200_000 if args.quick else 4_000_000  # numbers for each estimate
     cases = [(d, 1.0) for d in (1, 3, 10, 30, 100, 300, 1000)]
     cases += [(10, std) for std in (0.03, 0.1, 0.3, 3.0)]
     measured, worst = {}, 0.0
     for d, std in tqdm(cases, desc="gradients of a draw", unit=" cases"):
         for way in WAYS:
-            g = drawn_gradients(way, d, std, max(200, numbers // d // 4))
+            g = drawn_gradients(way, d, std, max(200, drawn // d // 4), args.device)
             measured[way, d, std] = g.var(0).mean()
             off = abs(g.mean() - 2 * AT) / (g.mean(1).std() / math.sqrt(len(g)))
             worst = max(worst, off)
-    histogram = {way: drawn_gradients(way, 10, 1.0, 20_000)[:, 0] for way in WAYS}
+    histogram = {way: drawn_gradients(way, 10, 1.0, 20_000, args.device)[:, 0] for way in WAYS}
     where = args.out / "gaussian" / "gradients.png"
     draw_gradients(measured, expected_variance, histogram, where)
     rows = [
@@ -333,6 +339,7 @@ def gradients(args: argparse.Namespace) -> str:
         for d, std in cases if d in (1, 10, 100, 1000)
     ]  # fmt: skip
     columns = "d", "σ", WAYS[0], "expected", WAYS[1], "expected", WAYS[2], "expected"
+    real = partial(numbers, device=args.device)
     mean, std, eps = real(0.5, -1.0), real(0.4, 1.6), real(0.3, -1.2)
     for x in (mean, std):
         x.requires_grad_()
@@ -351,7 +358,7 @@ def main() -> None:
     minigrad.manual_seed(args.seed)
     for part in (bells, bodies, divergences, fits, gradients):
         print(f"\n{part(args)}")
-    print(f"\npictures in {args.out / 'gaussian'}/: density.png, weight_and_height.png, …")
+    print(f"\n{guide(args.out / 'gaussian', SEEN)}")
 
 
 if __name__ == "__main__":

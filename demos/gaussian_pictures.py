@@ -8,7 +8,7 @@ from matplotlib import colors
 from matplotlib.axes import Axes
 
 from demos.pictures import plt  # in the style of all demos
-from minigrad import Tensor, float64, tensor
+from minigrad import Device, Tensor, float64, tensor
 from minigrad.distributions import Distribution, MultivariateNormal, Normal, kl_divergence
 
 BLUE, ORANGE, GREEN, RED, GREY = "#2b6cb0", "#d9822b", "#3c9a5f", "#c2455e", "#8a939e"
@@ -17,9 +17,9 @@ HILL = colors.LinearSegmentedColormap.from_list(
 )
 
 
-def numbers(*values: float) -> Tensor:
-    """In float64."""
-    return tensor(values, dtype=float64)
+def numbers(*values: object, device: str | Device = "cpu") -> Tensor:
+    """One or several, in float64."""
+    return tensor(values if len(values) > 1 else values[0], dtype=float64, device=device)
 
 
 # ---------------------------------------------------------------- V1
@@ -33,7 +33,7 @@ def draw_bells(
     for ax, (name, (p, x)), colour in zip(axes, drawn.items(), (BLUE, ORANGE), strict=False):
         at = np.linspace(-2.0, 2.0, 801)
         ax.hist(
-            x.numpy()[:2000],
+            x[:2000].cpu().numpy(),
             bins=101,
             range=(-2, 2),
             density=True,
@@ -41,7 +41,8 @@ def draw_bells(
             alpha=0.35,
             label="2,000 draws",
         )
-        ax.plot(at, p.log_prob(tensor(at)).exp().numpy(), color=colour, lw=2, label="density")
+        density = p.log_prob(numbers(at, device=x.device)).exp().cpu().numpy()
+        ax.plot(at, density, color=colour, lw=2, label="density")
         ax.set(title=name, xlabel="x", ylim=(0, 4.5), xlim=(-1.6, 1.8))
         ax.legend(loc="upper right")
     axes[0].axhline(1, color=GREY, lw=1, ls=":")
@@ -51,7 +52,7 @@ def draw_bells(
         zip(code.mean.tolist(), code.stddev.tolist(), z.tolist(), strict=True)
     ):
         p, colour = Normal(numbers(mean), numbers(std)), (BLUE, ORANGE, GREEN)[i]
-        height = p.log_prob(tensor(at)).exp().numpy()
+        height = p.log_prob(numbers(at)).exp().numpy()
         axes[2].fill_between(at, height, color=colour, alpha=0.2, lw=0)
         axes[2].plot(at, height, color=colour, lw=2, label=f"μ = {mean:g}, σ = {std:g}")
         top = p.log_prob(numbers(value)).exp().item()
@@ -76,12 +77,12 @@ def draw_bodies(
     figure = plt.figure(figsize=(11, 8.6))
     grids = figure.add_gridspec(2, 2, height_ratios=(1.4, 1), hspace=0.16, wspace=0.2)
     weight, height = np.meshgrid(np.linspace(155, 225, 141), np.linspace(43, 97, 141))
-    places = tensor(np.stack([weight, height], -1))
+    places = numbers(np.stack([weight, height], -1), device=x.device)
     top = twin.log_prob(body.mean).exp().item() * 1.1
     titles = "E21 = 25: who is heavier is taller", "E21 = 0: the independent twin"
-    draws = x.numpy(), twin.sample((len(x),)).numpy()
+    draws = x.cpu().numpy(), twin.sample((len(x),)).cpu().numpy()
     for i, (p, title) in enumerate(zip((body, twin), titles, strict=True)):
-        density = p.log_prob(places).exp().numpy()
+        density = p.log_prob(places).exp().cpu().numpy()
         hill = figure.add_subplot(grids[0, i], projection="3d")
         seen = np.where(density > 0.011 * density.max(), density, np.nan)  # to the third ring
         hill.plot_surface(
@@ -114,7 +115,8 @@ def _ellipses(ax: Axes, p: MultivariateNormal) -> None:
     turn = np.linspace(0, 2 * np.pi, 200)
     circle = np.stack([np.cos(turn), np.sin(turn)])
     for radius in (1, 2):
-        ring = p.mean.numpy()[:, None] + radius * p.scale_tril.numpy() @ circle
+        mean, tril = p.mean.cpu().numpy(), p.scale_tril.cpu().numpy()
+        ring = mean[:, None] + radius * tril @ circle
         ax.plot(*ring, color=BLUE, lw=1.6)
 
 
@@ -131,7 +133,7 @@ def draw_divergences(
     standard = Normal(numbers(0.0), numbers(1.0))
     line, dots = np.geomspace(0.08, 4, 200), np.geomspace(0.1, 3.5, 13)
     for mean, colour in ((0.0, BLUE), (1.0, ORANGE), (2.0, GREEN)):
-        exact = kl_divergence(Normal(mean, tensor(line)), standard).numpy()
+        exact = kl_divergence(Normal(mean, numbers(line)), standard).numpy()
         left.plot(line, exact, color=colour, lw=1.8)
         left.text(0.078, exact[0], f"μ = {mean:g}", color=colour, ha="right", va="center")
         for std in dots:

@@ -7,7 +7,8 @@ rules are planted, to see whether the checker refuses each of them. Exit status 
 What to see: in the table, errors of 1e-11 to 1e-9, which is what differences can tell; in
 v_curve.png why: a larger step sees the curvature, a smaller one the rounding. flipped_kernel.png
 shows what a checker lets pass that looks along one direction only, with vectors that are never
-negative. `report.html` has every row; `make mutants` checks the checker further.
+negative. `report.html` has every row; `make mutants` checks the checker further. With `--device
+cuda` there is one more question: are value and gradients there what they are on the CPU?
 """
 
 import argparse
@@ -17,18 +18,28 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from demos.common import run
+import minigrad
+from demos.common import expect_at_least, plain_parser, run
 from demos.gradcheck_cases import CORRECT, MISTAKES, Duel, duel, portrait
 from demos.gradcheck_pictures import draw_flipped_kernel, draw_v_curve
 from demos.report_card import GRADIENTS, Card, Line, markdown, page, terminal
-from minigrad.errors import ArgumentError
+from minigrad.backend import CPU
 from minigrad.samples import GROUPS, ROWS, Row
-from minigrad.samples.card import COLUMNS, FAIL, PASS, PLANTED, Cell, answers, verdict_on_planted
+from minigrad.samples.card import (
+    DEVICE,
+    FAIL,
+    PASS,
+    PLANTED,
+    Cell,
+    answers,
+    ask,
+    verdict_on_planted,
+)
+from minigrad.samples.checks import elsewhere
 from minigrad.samples.trials import DRAWS, Trial, judge, planned, wrong
 
 COURSE = ""
@@ -41,16 +52,10 @@ SIZES = 28, 40  # pixels a side
 
 def flags() -> argparse.Namespace:
     """The command line."""
-    made = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = plain_parser(__doc__, seed="the inputs drawn")
     made.add_argument("--all", action="store_true", help="print every row")
-    made.add_argument("--seed", type=int, default=0, help="of the inputs drawn (default 0)")
-    made.add_argument("--out", type=Path, default=Path("out"), help="where pictures go (out/)")
-    made.add_argument("--quick", action="store_true", help="a few seconds, to see that it runs")
     args = made.parse_args()
-    if args.seed < 0:
-        raise ArgumentError(f"--seed: got {args.seed}; expected at least 0")
+    expect_at_least(args, seed=0)
     return args
 
 
@@ -96,11 +101,24 @@ def measure(args: argparse.Namespace, each: Map) -> tuple[list[Line], list[Trial
     work = [(name, size, seeds) for size in SIZES for name in names]
     duels = bar(each(_duel, work), "large convolutions", len(work))
     found = [trial for trial in trials if trial]
+    there = on_device(args.device)
     lines = [
-        Line(group_of[row.name], row.name, own | {PLANTED: verdict_on_planted(row, found)})
+        Line(
+            group_of[row.name], row.name,
+            own | there.get(row.name, {}) | {PLANTED: verdict_on_planted(row, found)},
+        )
         for row, own in zip(_rows, cells, strict=True)
-    ]
+    ]  # fmt: skip
     return lines, found, duels
+
+
+def on_device(device: str) -> dict[str, dict[str, Cell]]:
+    """For each row whether another device, if one is asked for, computes what the CPU does."""
+    if minigrad.device(device) == CPU:
+        return {}
+    compared = lambda row, seed: elsewhere(row, device)
+    rows = tqdm(_rows, f"rows on {device}", leave=False)
+    return {row.name: {DEVICE: ask(compared, row, 0)} for row in rows}
 
 
 def serial(work: Callable, items: Sequence[Any], chunksize: int = 1) -> Iterable[Any]:
@@ -113,7 +131,7 @@ def serial(work: Callable, items: Sequence[Any], chunksize: int = 1) -> Iterable
 
 def summary(lines: list[Line], trials: list[Trial], duels: list[Duel]) -> list[str]:
     """A few sentences."""
-    cells = [cell for line in lines for cell in line.cells.values()]
+    cells, questions = [c for line in lines for c in line.cells.values()], len(lines[0].cells)
     marks = [cell.mark for cell in cells]
     worst = max(lines, key=lambda line: line.worst)
     order = next(name for name in GRADIENTS if worst.cells[name].error == worst.worst)
@@ -127,7 +145,7 @@ def summary(lines: list[Line], trials: list[Trial], duels: list[Duel]) -> list[s
     )
     ours = sum(j.accepts for d in turned.values() for j in d.ours)
     return [
-        f"{len(lines)} rows, {len(COLUMNS)} questions: {marks.count(PASS)} passed, "
+        f"{len(lines)} rows, {questions} questions: {marks.count(PASS)} passed, "
         f"{marks.count(FAIL)} failed, {len(marks) - marks.count(PASS) - marks.count(FAIL)} "
         "did not apply.",
         f"Largest error of a derivative in float64: {worst.worst:.1e}, in {worst.name}, {order}.",
@@ -152,6 +170,7 @@ def main() -> None:
     """Ask, draw, write; exit status 1 if anything is red."""
     args, start = flags(), time.perf_counter()
     folder = args.out / "gradcheck"
+    minigrad.zeros(1, device=args.device)  # one that is missing is told before all the work
     folder.mkdir(parents=True, exist_ok=True)
     _begin(args.quick)
     if args.quick:

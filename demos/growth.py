@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 import minigrad
 from demos.benchmark_cases import on_device
-from demos.workloads import Step, plain, w3
+from demos.workloads import Alone, Step, w3
 from minigrad import nn, optim
 
 # Cost in proportion is an exponent of 1. Overheads that do not grow make it less. Growing out of a
@@ -95,7 +95,7 @@ def dense_step(sizes: list[int], batch: int, device: str) -> Step:
 def by_batch(batch: int, device: str) -> Step:
     """W3 of the benchmark."""
     minigrad.manual_seed(0)
-    return w3(on_device(minigrad, device), plain, batch)[0]
+    return w3(on_device(minigrad, device), Alone(), batch)[0]
 
 
 SERIES: tuple[tuple[str, str, tuple[int, ...], Callable[[int, str], Step]], ...] = (

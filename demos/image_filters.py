@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 import minigrad
 import minigrad.nn.functional as F
-from demos.common import run, table
+from demos.common import expect_at_least, plain_parser, run, table
 from demos.filter_pictures import draw_checkerboards, draw_sheet, draw_up_kernels
 from minigrad import Tensor, nn, optim
 from minigrad.errors import ArgumentError, DatasetError, ShapeError
@@ -42,9 +42,7 @@ MAX_BYTES = 2**29  # that the patches of a training step may take
 
 def flags() -> argparse.Namespace:
     """The command line."""
-    made = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = plain_parser(__doc__)
     made.add_argument("--image", type=Path, help="any picture; default: matplotlib's photograph")
     made.add_argument("--side", type=int, help="larger images are scaled to this (320)")
     made.add_argument("--kernel", choices=KERNELS, default="blur", help="of the way down (blur)")
@@ -54,16 +52,10 @@ def flags() -> argparse.Namespace:
     made.add_argument("--dilation", type=int, default=1, help="of the way down (1)")
     made.add_argument("--up-kernel", choices=UP_KERNELS, default="learned", help="on the sheet")
     made.add_argument("--steps", type=int, help="of training the learned kernel (500)")
-    made.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
-    made.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:<number>")
-    made.add_argument("--out", type=Path, default=Path("out"), help="where pictures go (out/)")
-    made.add_argument("--quick", action="store_true", help="a few seconds, to see that it runs")
     args = made.parse_args()
     args.side = args.side if args.side is not None else 128 if args.quick else 320
     args.steps = args.steps if args.steps is not None else 60 if args.quick else 500
-    for name, least in (("side", 32), ("steps", 1), ("seed", 0)):
-        if getattr(args, name) < least:
-            raise ArgumentError(f"--{name}: got {getattr(args, name)}; expected at least {least}")
+    expect_at_least(args, side=32, steps=1, seed=0)
     return args
 
 

@@ -165,7 +165,7 @@ def main() -> None:
     known = known_pixels(args.missing)
     mean = train.images.mean(0, keepdim=True)
     losses = {"autoencoder": None, "denoising": denoising_loss(mean), "VAE": None}
-    sample = shown(*test, each=2).numpy()
+    sample = shown(*test, each=2).cpu().numpy()
     images = np.concatenate([sample, test.images.cpu().numpy()])  # the sample is drawn
     start = np.where(known, images, mean.cpu().numpy())
     filled = {}

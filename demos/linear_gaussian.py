@@ -37,21 +37,21 @@ class LinearGaussian(nn.Module):
 
     def marginal(self) -> MultivariateNormal:
         """p(x)"""
-        d = len(self.bias)
-        noise = self.log_var.exp() * minigrad.eye(d, dtype=minigrad.float64)
+        noise = self.log_var.exp() * _identity_like(self.bias)
         return MultivariateNormal(self.bias, self.weight @ self.weight.T + noise)
 
     def posterior(self, x: Tensor) -> MultivariateNormal:
         """p(z|x) for each row of x"""
-        k, scaled = self.weight.shape[1], self.weight * (-self.log_var).exp()
-        precision = minigrad.eye(k, dtype=minigrad.float64) + self.weight.T @ scaled
-        s = MultivariateNormal(tensor(np.zeros(k)), precision_matrix=precision).covariance_matrix
+        scaled, identity = self.weight * (-self.log_var).exp(), _identity_like(self.weight[0])
+        precision = identity + self.weight.T @ scaled
+        centred = MultivariateNormal(minigrad.zeros_like(precision[0]), precision_matrix=precision)
+        s = centred.covariance_matrix
         return MultivariateNormal((x - self.bias) @ scaled @ s, precision_matrix=precision)
 
     def prior(self) -> MultivariateNormal:
         """p(z)"""
-        k = self.weight.shape[1]
-        return MultivariateNormal(tensor(np.zeros(k)), tensor(np.eye(k)))
+        identity = _identity_like(self.weight[0])
+        return MultivariateNormal(minigrad.zeros_like(identity[0]), identity)
 
     def reconstruction(self, x: Tensor, q: MultivariateNormal) -> Tensor:
         """E ln p(x|z) for z ~ q = N(m, C), in nats: a square's mean, and the trace of W C Wᵀ."""
@@ -76,11 +76,15 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> MultivariateNormal:
         """q(z|x) for each row of x"""
-        k = len(self.log_std)
-        tril = self.log_std.exp() * minigrad.eye(k, dtype=minigrad.float64)
+        spread = self.log_std.exp() * _identity_like(self.log_std)
         if hasattr(self, "below"):
-            tril = tril + self.below * tensor(np.tril(np.ones((k, k)), -1))
-        return MultivariateNormal(self.mean(x), scale_tril=tril)
+            spread = spread + minigrad.tril(self.below, -1)
+        return MultivariateNormal(self.mean(x), scale_tril=spread)
+
+
+def _identity_like(x: Tensor) -> Tensor:
+    """I, with a column for each entry of x, where x is."""
+    return minigrad.eye(len(x), dtype=minigrad.float64, device=x.device)
 
 
 # ---------------------------------------------------------------- what training shows
@@ -102,8 +106,9 @@ def measure(model: LinearGaussian, encoder: Encoder, x: Tensor) -> Terms:
     evidence = model.marginal().log_prob(x)
     elbo = model.reconstruction(x, q) - kl_divergence(q, model.prior())
     gap = kl_divergence(q, model.posterior(x))
-    off = (elbo + gap - evidence).abs().max().item()
-    return Terms(evidence.mean().item(), elbo.mean().item(), gap.mean().item(), off)
+    off = (elbo + gap - evidence).abs().max()
+    terms = evidence.mean(), elbo.mean(), gap.mean(), off
+    return Terms(*minigrad.stack(terms).tolist())  # a device is waited for once
 
 
 def least_gap(posterior: MultivariateNormal) -> float:
@@ -111,7 +116,7 @@ def least_gap(posterior: MultivariateNormal) -> float:
 
     What is left is ½ (Σ ln (S⁻¹)ᵢᵢ + ln det S).
     """
-    precision = posterior.precision_matrix.numpy()
+    precision = posterior.precision_matrix.cpu().numpy()
     precision = precision[0] if precision.ndim == 3 else precision
     return 0.5 * (np.log(np.diag(precision)).sum() - np.linalg.slogdet(precision)[1])
 
@@ -130,7 +135,7 @@ def highest_evidence(x: np.ndarray, k: int) -> float:
 
 def cosine(weight: Tensor) -> float:
     """That of the angle between the two columns of W (d, 2): 0 if p(z|x) has independent codes."""
-    a, b = weight.detach().numpy().T
+    a, b = weight.detach().cpu().numpy().T
     return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
 
@@ -149,7 +154,7 @@ def log_weights(
         nats = -q.log_prob(z)[:, 0]
         z = z[:, 0]
         nats = nats + model.given(z).log_prob(x) + model.prior().log_prob(z)
-        out.append(nats.numpy().reshape(n, draws))
+        out.append(nats.cpu().numpy().reshape(n, draws))
     return np.concatenate(out)
 
 
@@ -170,8 +175,8 @@ def second_moment(q: MultivariateNormal, posterior: MultivariateNormal) -> float
     The relative variance of the mean of K weights is (e^this - 1) / K.
     """
     n = posterior.event_shape[0]
-    p, own = (g.precision_matrix.numpy().reshape(n, n) for g in (posterior, q))
-    delta = (posterior.mean.numpy() - q.mean.numpy()).reshape(n)
+    p, own = (g.precision_matrix.cpu().numpy().reshape(n, n) for g in (posterior, q))
+    delta = (posterior.mean - q.mean).cpu().numpy().reshape(n)
     r = 2 * p - own
     if np.linalg.eigvalsh(r).min() <= 0:
         return math.inf

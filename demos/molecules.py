@@ -33,12 +33,11 @@ import numpy as np
 from tqdm import tqdm
 
 import minigrad
-from demos.common import run, table
+from demos.common import expect_at_least, plain_parser, run, table
 from demos.molecule_grammar import LENGTH, SYMBOLS, VALENCE, State, legal, valid
 from demos.pictures import plt
 from minigrad import Tensor, nn, optim, tensor
 from minigrad.data import DataLoader, TensorDataset
-from minigrad.errors import ArgumentError
 from minigrad.nn import functional as F
 from minigrad.training import fit
 from models.vae import DenseVAE
@@ -254,16 +253,10 @@ QUANTITIES = {
 
 def flags() -> argparse.Namespace:
     """The command line."""
-    made = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = plain_parser(__doc__)
     made.add_argument("--strings", type=int, help="to train on (20000)")
     made.add_argument("--samples", type=int, help="strings written to be counted (2000)")
     made.add_argument("--epochs", type=int, help="passes (30)")
-    made.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
-    made.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:<number>")
-    made.add_argument("--out", type=Path, default=Path("out"), help="where pictures go (out/)")
-    made.add_argument("--quick", action="store_true", help="a few seconds, to see that it runs")
     args = made.parse_args()
     for name, short, usual in (
         ("strings", 3000, 20_000),
@@ -272,9 +265,7 @@ def flags() -> argparse.Namespace:
     ):
         if getattr(args, name) is None:
             setattr(args, name, short if args.quick else usual)
-    for name, least in (("strings", 100), ("samples", 10), ("epochs", 1), ("seed", 0)):
-        if getattr(args, name) < least:
-            raise ArgumentError(f"--{name}: got {getattr(args, name)}; expected at least {least}")
+    expect_at_least(args, strings=100, samples=10, epochs=1, seed=0)
     return args
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 
-from minigrad import Tensor, cat, tensor
+from minigrad import Tensor, cat
 from minigrad.draw import make_grid
 
 plt.rcParams.update({
@@ -159,7 +159,7 @@ def shown(images: Tensor, labels: Tensor, each: int = 3) -> Tensor:
     kinds = labels.cpu().numpy()
     rows = [np.flatnonzero(kinds == kind)[:each] for kind in np.unique(kinds)]
     order = [row[i] for i in range(each) for row in rows if i < len(row)]
-    return tensor(images.cpu().numpy()[order])
+    return images[order]
 
 
 class Panel(NamedTuple):

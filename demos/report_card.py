@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from demos.common import table
-from minigrad.samples.card import ABOUT, COLUMNS, FAIL, NONE, PASS, PLANTED, Cell
+from minigrad.samples.card import ABOUT, FAIL, NONE, PASS, PLANTED, Cell
 
 GRADIENTS = "order 1", "order 2", "order 3"  # whose errors are of one kind
 
@@ -55,6 +55,11 @@ def short(cell: Cell) -> str:
     return rounded(cell.error)
 
 
+def columns(lines: Sequence[Line]) -> tuple[str, ...]:
+    """The questions that were asked of every row."""
+    return tuple(lines[0].cells)
+
+
 def rounded(error: float) -> str:
     """An error in a few characters."""
     return "exact" if error == 0 else f"{error:.0e}"
@@ -79,16 +84,16 @@ def groups(lines: Sequence[Line]) -> dict[str, list[Line]]:
 
 def group_rows(lines: Sequence[Line]) -> list[list[str]]:
     """A row for each group, and one for all."""
-    parts = groups(lines) | {"all": list(lines)}
+    parts, asked = groups(lines) | {"all": list(lines)}, columns(lines)
     return [
-        [name, *(counted(part, column) for column in COLUMNS), rounded(max(p.worst for p in part))]
+        [name, *(counted(part, column) for column in asked), rounded(max(p.worst for p in part))]
         for name, part in parts.items()
     ]
 
 
 def reasons(lines: Sequence[Line]) -> dict[str, Counter]:
     """Why a question was not asked, and how often so."""
-    found: dict[str, Counter] = {column: Counter() for column in COLUMNS}
+    found: dict[str, Counter] = {column: Counter() for column in columns(lines)}
     for line in lines:
         for column, cell in line.cells.items():
             if cell.mark == NONE:
@@ -117,14 +122,15 @@ def _refused(cell: Cell) -> bool:
 
 def terminal(card: Card, everything: bool) -> str:
     """Groups, and the rows that are red or have the largest errors; or every row."""
-    text = [table(("group", *COLUMNS, "worst"), group_rows(card.lines))]
+    asked = columns(card.lines)
+    text = [table(("group", *asked, "worst"), group_rows(card.lines))]
     chosen = card.lines if everything else card.failed
     title = "every row" if everything else "rows with a FAIL"
     if not chosen:
         chosen = sorted(card.lines, key=lambda line: -line.worst)[:6]
         title = "the largest errors of a derivative, relative to the largest entry"
-    rows = [[line.name, *(short(line.cells[column]) for column in COLUMNS)] for line in chosen]
-    text.append(f"{title}:\n\n{table(('row', *COLUMNS), rows)}")
+    rows = [[line.name, *(short(line.cells[column]) for column in asked)] for line in chosen]
+    text.append(f"{title}:\n\n{table(('row', *asked), rows)}")
     for name, column, cell in remarks(card.lines):
         if cell.mark == FAIL:
             text.append(f"FAIL: {name}, {column}: {cell.note}")
@@ -136,13 +142,14 @@ def terminal(card: Card, everything: bool) -> str:
 
 def markdown(card: Card) -> str:
     """The whole card."""
-    head = ["group", *COLUMNS, "worst error"]
+    asked = columns(card.lines)
+    head = ["group", *asked, "worst error"]
     parts = [
         "# Report card of the derivatives",
         "\n".join(f"- {sentence}" for sentence in card.summary),
         *(f"![{caption}]({path.name})" for caption, path in card.pictures.items()),
         "## What was asked",
-        "\n".join(f"- **{column}**: {ABOUT[column]}" for column in COLUMNS),
+        "\n".join(f"- **{column}**: {ABOUT[column]}" for column in asked),
         "A number is the largest error seen, relative to the largest entry. The worst error is "
         "that of a derivative in float64, of any order.",
         "## Groups",
@@ -150,7 +157,7 @@ def markdown(card: Card) -> str:
     ]
     for group, lines in groups(card.lines).items():
         rows = [
-            [line.name, *(short(line.cells[c]) for c in COLUMNS), rounded(line.worst)]
+            [line.name, *(short(line.cells[c]) for c in asked), rounded(line.worst)]
             for line in lines
         ]
         parts += [f"## {group.capitalize()}", _markdown_table(["row", *head[1:]], rows)]
@@ -235,7 +242,7 @@ def page(card: Card) -> str:
         for name, column, cell in remarks(card.lines)
     )
     why = "".join(f"<li>{_strong(line[2:])}</li>" for line in _reason_lines(card.lines))
-    about = "".join(f"<li><b>{c}</b>: {html.escape(ABOUT[c])}</li>" for c in COLUMNS)
+    about = "".join(f"<li><b>{c}</b>: {html.escape(ABOUT[c])}</li>" for c in columns(card.lines))
     summary = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in card.summary)
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Report card of the derivatives</title>
@@ -269,7 +276,7 @@ def _strong(markdown_line: str) -> str:
 
 
 def _html_groups(lines: Sequence[Line]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in ("group", *COLUMNS, "worst error"))
+    head = "".join(f"<th>{name}</th>" for name in ("group", *columns(lines), "worst error"))
     rows = []
     for row in group_rows(lines):
         cells = [f"<td>{html.escape(row[0])}</td>"]
@@ -287,7 +294,8 @@ def _html_table(table: str) -> str:
 
 
 def _html_rows(lines: Sequence[Line]) -> str:
-    names = "row", *COLUMNS, "worst error"
+    asked = columns(lines)
+    names = "row", *asked, "worst error"
     head = "".join(f'<th><button type="button">{name}</button></th>' for name in names)
     rows = []
     for group, part in groups(lines).items():
@@ -295,7 +303,7 @@ def _html_rows(lines: Sequence[Line]) -> str:
         for line in part:
             name = html.escape(line.name)
             cells = [f'<td data-v="{name}">{name}</td>']
-            cells += [_html_cell(line.cells[column]) for column in COLUMNS]
+            cells += [_html_cell(line.cells[column]) for column in asked]
             cells.append(f'<td data-v="{_order_of(line.worst)}">{rounded(line.worst)}</td>')
             rows.append(f"<tr>{''.join(cells)}</tr>")
     body = "\n".join(rows)

@@ -8,11 +8,11 @@ import sys
 import time
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import minigrad
 from demos.mpi import is_first, mpiexec, run_ranks
-from demos.workloads import Backward, plain, w3
+from demos.workloads import Alone, w3
 from minigrad.errors import WorkerError
 from minigrad.parallel import Threads
 
@@ -38,10 +38,10 @@ class Speed(NamedTuple):
         return self.batch / median(self.seconds)
 
 
-def timed(backward: Backward, rounds: int) -> tuple[float, ...]:
+def timed(by: Any, rounds: int) -> tuple[float, ...]:
     """Seconds of steps of the convolutional VAE; so many on all ranks, after two to warm up."""
     minigrad.manual_seed(0)
-    step, _ = w3(minigrad, backward, BATCH)
+    step, _ = w3(minigrad, by, BATCH)
     found = []
     for _ in range(rounds + 2):
         start = time.perf_counter()
@@ -52,13 +52,13 @@ def timed(backward: Backward, rounds: int) -> tuple[float, ...]:
 
 def alone(rounds: int) -> Speed:
     """No workers: matrix products on all processors, the rest on one."""
-    return Speed("none", 1, timed(plain, rounds))
+    return Speed("none", 1, timed(Alone(), rounds))
 
 
 def measure_threads(workers: int, rounds: int) -> Speed:
     """Threads of this process, each with one thread for its products."""
     with Threads(workers) as threads:
-        return Speed("threads", workers, timed(threads.backward, rounds))
+        return Speed("threads", workers, timed(threads, rounds))
 
 
 def measure_ranks(workers: int, rounds: int) -> Speed | None:
@@ -76,7 +76,7 @@ def main() -> None:
     """What each rank does."""
     ranks = importlib.import_module("minigrad.parallel.ranks").Ranks(threads=1)
     with ranks as workers:
-        seconds = timed(workers.backward, int(sys.argv[1]))
+        seconds = timed(workers, int(sys.argv[1]))
         if is_first(workers):
             print(*seconds)
 

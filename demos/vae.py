@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 import minigrad
 from demos import vae_pictures as draw
-from demos.common import SETTINGS, Images, load_images, parser, resumes, run, table
+from demos.common import SETTINGS, Images, guide, load_images, parser, resumes, run, table
 from demos.pictures import load_png, mosaic, save_png, shown
 from demos.vae_numbers import NEIGHBOURS, batches, confusion, distances
 from minigrad import Generator, Tensor, optim
@@ -42,6 +42,20 @@ GLYPHS = {"dense": 20_000, "conv": 12_000}
 FRAMES = 16  # of the animation
 DRAWS = 100  # for ln p(x)
 PAIRS = (0, 1), (2, 4), (3, 6), (5, 9)  # kinds of images to go between
+
+SEEN = {
+    "overview.png": "All of it small.",
+    "manifold.png": "Neighbours on the map look alike; most kinds have a region of their own.",
+    "forming.gif": "The map while it learns: one grey blot parts into kinds.",
+    "scatter.png": "Where test images are put; the colour is what they show, which nobody told.",
+    "reconstructions.png": "The same images after each epoch, sharper and sharper.",
+    "samples.png": "Of the same draws from N(0, 1) the VAE makes more than a plain autoencoder.",
+    "traversals.png": "One code changes, the other ones stay, and the image changes smoothly.",
+    "interpolation.png": "Ten steps in a straight line between two codes, by both models.",
+    "clouds.png": "One image has many codes: what 20 of them draw differs little, or much.",
+    "loss.png": "The KL is what the code costs; reconstruction pays for it.",
+    "graph.svg": "The loss down to the weights; what is drawn at random is dashed.",
+}
 
 
 def flags() -> argparse.Namespace:
@@ -86,7 +100,7 @@ class Training:
     def __init__(self, args: argparse.Namespace, data: tuple[Images, Images], folder: Path):
         self.args, self.folder = args, folder
         self.train, self.test = data
-        self.sample = shown(*self.test, each=2).to(args.device)
+        self.sample = shown(*self.test, each=2)
         self.model = make(args)
         self.loader = DataLoader(TensorDataset(*self.train), BATCH[args.model], shuffle=True)
         total = args.epochs * len(self.loader)
@@ -457,7 +471,7 @@ def main() -> None:
         f"\nln p(x) - ELBO = {vae.gap:.2f} nats, measured on {args.evidence} test images "
         f"with {DRAWS} draws each"
     )
-    print(f"\nin all {time.perf_counter() - started:.0f} seconds; pictures in {folder}/")
+    print(f"\nin all {time.perf_counter() - started:.0f} seconds; {guide(folder, SEEN)}")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 
 import minigrad
-from demos.common import load_images, parser, run, table
+from demos.common import guide, load_images, parser, run, table
 from demos.pictures import Panel, draw_panels, mosaic, shown
 from demos.short_trainings import (
     RANGES,
@@ -60,6 +60,27 @@ COURSE = "V13, V15, V18"
 TIME = "two minutes"
 
 DISC_NOISE = 0.01  # σ² of the discs' decoder
+
+SEEN = {  # of each experiment
+    "trio": {
+        "trio.png": "By reconstruction alone the codes scatter, by the KL alone they say nothing, "
+        "by both the clouds fill N(0, 1) side by side.",
+    },
+    "beta": {
+        "beta.png": "As β grows MIG rises and then falls, when codes are given up; the KL falls "
+        "all the way, and the error rises.",
+        "traversals.png": "Each code changes one thing about the disc: place, size or grey.",
+    },
+    "sigma": {
+        "sigma.png": "The star, σ² learned, has the least -ELBO, and lies where σ² is the error.",
+        "sigma_images.png": "The larger σ², the more test images blur, and the more new images are "
+        "digits.",
+    },
+    "collapse": {
+        "collapse.png": "Lines near 0 are codes that say nothing. Where σ² is too large, learning "
+        "it cures them; where the start was bad, each of the three helps.",
+    },
+}
 
 
 def flags() -> argparse.Namespace:
@@ -94,7 +115,7 @@ def show(columns: tuple[str, ...], rows: list[tuple]) -> None:
 
 def few(data: Data, each: int = 1) -> Tensor:
     """`each` test images of every class."""
-    return shown(data.test, minigrad.tensor(data.known), each).to(data.test.device)
+    return shown(data.test, minigrad.tensor(data.known), each)
 
 
 # ---------------------------------------------------------------- V13: the parts of the loss
@@ -395,7 +416,8 @@ def main() -> None:
     for name in args.only:
         EXPERIMENTS[name](args)
     seconds = time.perf_counter() - started
-    print(f"\nin all {seconds:.0f} seconds; pictures in {args.folder}/")
+    seen = {picture: text for name in args.only for picture, text in SEEN[name].items()}
+    print(f"\nin all {seconds:.0f} seconds; {guide(args.folder, seen)}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 import minigrad
-from demos.common import Images, load_images, parser, run, table
+from demos.common import Images, expect_at_least, load_images, parser, run, table
 from demos.wgan_gp_pictures import (
     Shift,
     draw_digits,
@@ -69,9 +69,7 @@ def flags() -> argparse.Namespace:
     made.add_argument("--passes", type=int, default=12, help="through the digits (default 12)")
     made.add_argument("--images", type=int, default=4000, help="digits to train on (default 4000)")
     args = made.parse_args()
-    for name, least in (("epochs", 2), ("passes", 1), ("images", BATCH)):
-        if getattr(args, name) < least:
-            raise ArgumentError(f"--{name}: got {getattr(args, name)}; expected at least {least}")
+    expect_at_least(args, epochs=2, passes=1, images=BATCH)
     args.steps, args.draws = 500, 100_000  # of a critic that tells two distributions apart
     args.points = 256  # whose distance is computed exactly
     if args.quick:
@@ -120,26 +118,33 @@ def gaussian(mean: float, std: float) -> Mixture:
     return Mixture(np.array([[mean]]), std)
 
 
-def moved(shift: float) -> Pair:
+def draws(of: Mixture, device: str) -> Draw:
+    """So many points of it, on the device."""
+    return lambda n: of.sample(n).to(device)
+
+
+def moved(shift: float, device: str = "cpu") -> Pair:
     """N(shift, 1) and N(0, 1)."""
-    first, second = gaussian(shift, 1.0), gaussian(0.0, 1.0)
+    both = (draws(gaussian(mean, 1.0), device) for mean in (shift, 0.0))
     exact = wasserstein_gaussians(shift, 1.0, 0.0, 1.0)
-    return Pair("Gaussians, moved", f"by {shift:g}", first.sample, second.sample, exact)
+    return Pair("Gaussians, moved", f"by {shift:g}", *both, exact)
 
 
-def widened(first: tuple[float, float], second: tuple[float, float]) -> Pair:
+def widened(
+    first: tuple[float, float], second: tuple[float, float], device: str = "cpu"
+) -> Pair:  # fmt: skip
     """Two Gaussians on a line, each a mean and a standard deviation."""
     name = "{:g} ± {:g}, {:g} ± {:g}".format(*first, *second)
-    draws = gaussian(*first).sample, gaussian(*second).sample
-    return Pair("Gaussians, others", name, *draws, wasserstein_gaussians(*first, *second))
+    both = (draws(gaussian(*of), device) for of in (first, second))
+    return Pair("Gaussians, others", name, *both, wasserstein_gaussians(*first, *second))
 
 
-def ring_moved(shift: float, device: str) -> Pair:
+def ring_moved(shift: float, device: str = "cpu") -> Pair:
     """A ring of Gaussians in the plane, and the same ring elsewhere."""
     circle, way = ring(std=0.1), shift * np.array([0.6, 0.8])
     there = circle._replace(centres=circle.centres + way)
-    draws = ((lambda n, of=of: of.sample(n).to(device)) for of in (there, circle))
-    return Pair("rings, moved", f"by {shift:g}", *draws, shift)
+    both = (draws(of, device) for of in (there, circle))
+    return Pair("rings, moved", f"by {shift:g}", *both, shift)
 
 
 class Told(NamedTuple):
@@ -179,10 +184,10 @@ def tell_apart(
 def distance(args: argparse.Namespace) -> None:
     """Critics before pairs whose distance is known: what their loss says of it."""
     shifts = (1.0, 4.0) if args.quick else (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-    line = [moved(shift) for shift in shifts]
+    line = [moved(shift, args.device) for shift in shifts]
     others = () if args.quick else (((0, 3), (0, 1)), ((1, 0.5), (0, 1)), ((2, 1.5), (0, 0.3)))
     rings = [ring_moved(shift, args.device) for shift in (shifts[1:] if args.quick else shifts)]
-    pairs = [*line, *(widened(*two) for two in others), *rings]
+    pairs = [*line, *(widened(*two, args.device) for two in others), *rings]
     rows, shown, trapped = [], [], []
     bar = tqdm(total=2 * len(pairs) + 2 * len(line), desc="distance", unit=" critics")
     for pair in pairs:

@@ -2,7 +2,7 @@
 
 A workload is made for minigrad or for torch, by the same lines; it answers with a step (forward,
 backward, and Adam) and with the sizes of the matrix products that no implementation can do without.
-`backward(loss, batch, parameters)` is plain, or splits the batch over threads.
+`by` is who does the work of a step: one worker, `Alone`, or `parallel.Threads`, each a part of it.
 """
 
 from collections.abc import Callable
@@ -14,12 +14,18 @@ import numpy as np
 
 Step = Callable[[], None]
 Products = list[tuple[int, int, int]]  # (n, k, m): an n×k matrix times a k×m one
-Backward = Callable[[Callable, tuple, list], Any]
 
 
-def plain(loss: Callable, batch: tuple, parameters: list) -> None:
-    """The gradient of the loss of the batch, as everyone writes it."""
-    loss(*batch).backward()
+class Alone:
+    """All by one worker; the methods are those of `parallel.Threads`."""
+
+    def forward(self, function: Callable, batch: tuple) -> Any:
+        """function(*batch), with its graph."""
+        return function(*batch)
+
+    def backward(self, loss: Callable, batch: tuple, parameters: list) -> None:
+        """The gradient of the loss of the batch by these parameters."""
+        loss(*batch).backward(inputs=parameters)
 
 
 def products(layers: Products, needs_input: bool = False) -> Products:
@@ -56,7 +62,7 @@ def negative_elbo(lib: ModuleType, logits: Any, x: Any, mean: Any, log_var: Any)
     return (bce(logits, x, reduction="sum") + divergence) / len(x)
 
 
-def w1(lib: ModuleType, backward: Backward, batch: int = 32) -> tuple[Step, Products]:
+def w1(lib: ModuleType, by: Any, batch: int = 32) -> tuple[Step, Products]:
     """W1: deck 000's dense autoencoder."""
     nn = lib.nn
     sizes = [784, 128, 64, 12, 3, 12, 64, 128, 784]
@@ -71,14 +77,14 @@ def w1(lib: ModuleType, backward: Backward, batch: int = 32) -> tuple[Step, Prod
 
     def step() -> None:
         optimizer.zero_grad()
-        backward(lambda x: criterion(model(x), x), (x,), weights)
+        by.backward(lambda x: criterion(model(x), x), (x,), weights)
         optimizer.step()
 
     return step, products([(batch, k, m) for k, m in pairwise(sizes)])
 
 
 def vae_step(
-    lib: ModuleType, backward: Backward, x: Any, encoder: Any, heads: tuple[Any, Any], decoder: Any
+    lib: ModuleType, by: Any, x: Any, encoder: Any, heads: tuple[Any, Any], decoder: Any
 ) -> Step:
     """One step of a VAE: z = mean + e^(log_var / 2) ε."""
     weights = parameters(encoder, *heads, decoder)
@@ -92,24 +98,24 @@ def vae_step(
 
     def step() -> None:
         optimizer.zero_grad()
-        backward(loss, (x,), weights)
+        by.backward(loss, (x,), weights)
         optimizer.step()
 
     return step
 
 
-def w2(lib: ModuleType, backward: Backward, batch: int) -> tuple[Step, Products]:
+def w2(lib: ModuleType, by: Any, batch: int) -> tuple[Step, Products]:
     """W2: deck 004's VAE, 784-512-2-512-784."""
     nn = lib.nn
     encoder = nn.Sequential(nn.Linear(784, 512), nn.ReLU())
     heads = nn.Linear(512, 2), nn.Linear(512, 2)
     decoder = nn.Sequential(nn.Linear(2, 512), nn.ReLU(), nn.Linear(512, 784))
-    step = vae_step(lib, backward, images(lib, batch, 784), encoder, heads, decoder)
+    step = vae_step(lib, by, images(lib, batch, 784), encoder, heads, decoder)
     sizes = [(784, 512), (512, 2), (512, 2), (2, 512), (512, 784)]
     return step, products([(batch, *size) for size in sizes])
 
 
-def w3(lib: ModuleType, backward: Backward, batch: int) -> tuple[Step, Products]:
+def w3(lib: ModuleType, by: Any, batch: int) -> tuple[Step, Products]:
     """W3: deck 000's convolutional VAE, 28 → 13 → 5 → 20 numbers → 5 → 13 → 28."""
     nn = lib.nn
     encoder = nn.Sequential(
@@ -121,14 +127,14 @@ def w3(lib: ModuleType, backward: Backward, batch: int) -> tuple[Step, Products]
         nn.Linear(20, 1600), nn.ReLU(), nn.Unflatten(1, (64, 5, 5)),
         nn.ConvTranspose2d(64, 32, 5, stride=2), nn.ReLU(), nn.ConvTranspose2d(32, 1, 4, stride=2),
     )  # fmt: skip
-    step = vae_step(lib, backward, images(lib, batch, 1, 28, 28), encoder, heads, decoder)
+    step = vae_step(lib, by, images(lib, batch, 1, 28, 28), encoder, heads, decoder)
     dense = [(batch, 1600, 20), (batch, 1600, 20), (batch, 20, 1600)]
     down = [conv(batch, 13, 1, 32, 4), conv(batch, 5, 32, 64, 4)]
     up = [conv(batch, 5, 32, 64, 5), conv(batch, 13, 1, 32, 4)]
     return step, products([*down, *dense, *up])
 
 
-def w4(lib: ModuleType, backward: Backward, batch: int) -> tuple[Step, Products]:
+def w4(lib: ModuleType, by: Any, batch: int) -> tuple[Step, Products]:
     """W4: a DCGAN for 28×28, one step of the discriminator and one of the generator."""
     nn = lib.nn
     generator = nn.Sequential(
@@ -152,18 +158,13 @@ def w4(lib: ModuleType, backward: Backward, batch: int) -> tuple[Step, Products]
         return criterion(logits, (lib.ones_like if real else lib.zeros_like)(logits))
 
     def step() -> None:
-        z = lib.randn(batch, 100)
-        made = generator(z) if backward is plain else z  # a thread has its own tape, from z on
-        drawn = (lambda made: made) if backward is plain else generator
-        judged = lambda x, made: says(x, True) + says(drawn(made).detach(), False)
+        made = by.forward(generator, (lib.randn(batch, 100),))
         optimizers[1].zero_grad()
-        backward(judged, (x, made), weights[1])
+        judged = lambda x, made: says(x, True) + says(made.detach(), False)
+        by.backward(judged, (x, made), weights[1])
         optimizers[1].step()
         optimizers[0].zero_grad()
-        if backward is plain:
-            says(made, True).backward(inputs=weights[0])
-        else:
-            backward(lambda z: says(generator(z), True), (z,), weights[0])
+        by.backward(lambda made: says(made, True), (made,), weights[0])
         optimizers[0].step()
 
     judge = [conv(batch, 14, 1, 64, 4), conv(batch, 7, 64, 128, 4), (batch, 6272, 1)]
@@ -171,7 +172,7 @@ def w4(lib: ModuleType, backward: Backward, batch: int) -> tuple[Step, Products]
     return step, products(draw) + 2 * products(judge) + products(judge, needs_input=True)
 
 
-def w5(lib: ModuleType, backward: Backward, batch: int) -> tuple[Step, Products]:
+def w5(lib: ModuleType, by: Any, batch: int) -> tuple[Step, Products]:
     """W5: a VAE for faces, 64×64×3 → 128 numbers."""
     nn = lib.nn
     widths = [3, 32, 64, 128, 256]
@@ -182,7 +183,7 @@ def w5(lib: ModuleType, backward: Backward, batch: int) -> tuple[Step, Products]
     encoder = nn.Sequential(*down, nn.Flatten())
     heads = nn.Linear(4096, 128), nn.Linear(4096, 128)
     decoder = nn.Sequential(nn.Linear(128, 4096), nn.Unflatten(1, (256, 4, 4)), *up)
-    step = vae_step(lib, backward, images(lib, batch, 3, 64, 64), encoder, heads, decoder)
+    step = vae_step(lib, by, images(lib, batch, 3, 64, 64), encoder, heads, decoder)
     convs = [
         conv(batch, 32 >> i, fan_in, fan_out, 4)
         for i, (fan_in, fan_out) in enumerate(pairwise(widths))
@@ -205,14 +206,14 @@ def tiny(lib: ModuleType, op: Callable, length: int = 1000) -> tuple[Step, Produ
     return step, []
 
 
-WORKLOADS: dict[str, Callable[[ModuleType, Backward], tuple[Step, Products]]] = {
+WORKLOADS: dict[str, Callable[[ModuleType, Any], tuple[Step, Products]]] = {
     "W1 dense autoencoder, batch 32": w1,
-    "W2 VAE 784-512-2, batch 50": lambda lib, backward: w2(lib, backward, 50),
-    "W2 VAE 784-512-2, batch 128": lambda lib, backward: w2(lib, backward, 128),
-    "W3 convolutional VAE, batch 32": lambda lib, backward: w3(lib, backward, 32),
-    "W3 convolutional VAE, batch 128": lambda lib, backward: w3(lib, backward, 128),
-    "W4 DCGAN 28×28, batch 64": lambda lib, backward: w4(lib, backward, 64),
-    "W5 face VAE 64×64×3, batch 32": lambda lib, backward: w5(lib, backward, 32),
+    "W2 VAE 784-512-2, batch 50": lambda lib, by: w2(lib, by, 50),
+    "W2 VAE 784-512-2, batch 128": lambda lib, by: w2(lib, by, 128),
+    "W3 convolutional VAE, batch 32": lambda lib, by: w3(lib, by, 32),
+    "W3 convolutional VAE, batch 128": lambda lib, by: w3(lib, by, 128),
+    "W4 DCGAN 28×28, batch 64": lambda lib, by: w4(lib, by, 64),
+    "W5 face VAE 64×64×3, batch 32": lambda lib, by: w5(lib, by, 32),
     "1,000 × a tiny y * c": lambda lib, _: tiny(lib, lambda y, c: y * c),
     "1,000 × a tiny y + c": lambda lib, _: tiny(lib, lambda y, c: y + c),
     "1,000 × a tiny tanh(y)": lambda lib, _: tiny(lib, lambda y, c: y.tanh()),

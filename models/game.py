@@ -128,7 +128,15 @@ class Game:
     # ------------------------------------------------------------ the moves
 
     def step(self, x: Tensor, *labels: Tensor) -> Record:
-        """One round: D moves, and G if it is its turn; labels are read by conditional GANs."""
+        """One round: D moves, and G if it is its turn; labels are read by conditional GANs.
+
+        On a device the host waits once for each player that moves. G is judged by the D that has
+        moved, and D moves when its loss is known to be a number: a single wait, after both, would
+        find a NaN when D's weights, and all that G learned from them, are NaN too.
+
+        Raises NonFiniteError at a loss or gradient that is NaN or infinite; that player has not
+        moved.
+        """
         x = self.gan.scaled(x)
         if not len(x):
             raise ArgumentError("Game: step: got an empty batch; expected an example")

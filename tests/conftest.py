@@ -26,6 +26,15 @@ def pytest_addoption(parser):
     )  # fmt: skip
 
 
+def pytest_configure(config):
+    """Refuse to run on a device that cannot be had: skipped tests would look like passed ones."""
+    if config.getoption("--device") == "cuda":
+        try:
+            backend.Generator("cuda")
+        except backend.DeviceError as error:
+            raise pytest.UsageError(f"--device cuda: {error}") from error
+
+
 @pytest.fixture
 def device(request, monkeypatch):
     """The name of the device that tests of devices run on: `cuda`, real or not, or `cpu`."""
@@ -34,9 +43,4 @@ def device(request, monkeypatch):
         monkeypatch.setitem(backend._modules, strict.ndarray, strict.library)
         monkeypatch.setattr(backend, "_default_generators", {})
         strict.waits.clear()
-    elif asked == "cuda":
-        try:
-            backend._cuda_library()
-        except backend.DeviceError as error:
-            pytest.skip(f"--device cuda: {error}")
     return "cpu" if asked == "cpu" else "cuda"

@@ -97,6 +97,7 @@ METHODS = {
     "ravel": "order",
     "reshape": "order copy",
     "squeeze": "axis",
+    "std": "axis dtype out ddof keepdims",
     "sum": "axis dtype out keepdims",
     "swapaxes": "axis1 axis2",
     "transpose": "",

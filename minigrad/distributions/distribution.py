@@ -104,7 +104,8 @@ class Distribution:
     """A batch of distributions with their densities or probabilities, moments and draws.
 
     A subclass states `arg_constraints` and `support`, sets the parameters as `self._parameters`,
-    and calls this class's constructor, which checks them unless `validate_args` is False.
+    and calls this class's constructor, which checks them unless `validate_args` is False; to know
+    the numbers on a device is to wait for it.
     `has_rsample` says whether a draw has a derivative, `is_discrete` whether log_prob is of
     probabilities and not of densities.
     """

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import Generator, array_module, is_first_worker
+from minigrad.backend import Generator, array_module, can_look, is_first_worker
 from minigrad.engine import no_grad
 from minigrad.errors import ArgumentError, DTypeError, ShapeError
 from minigrad.nn import fused, images, losses
@@ -336,16 +336,21 @@ def _end(x: Tensor, axis: int, mode: str, widths: tuple[int, int]) -> Tensor:
 def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """Classes (…) → rows (…, D) of the table (K, D); the row `padding_idx` gets no gradient.
 
-    Raises IndexError for what is no row, DTypeError if the input holds no integers.
+    Raises DTypeError if the input holds no integers, IndexError for what is no row; on a device,
+    which would have to be waited for, that becomes a row of NaN.
     """
     rows, count = input.array, len(weight)
     if rows.dtype.kind not in "iu":
         raise DTypeError(f"embedding: input: got {rows.dtype}; expected integers")
-    if rows.size and not 0 <= rows.min() <= rows.max() < count:
+    if not can_look(rows):
+        wrong = Tensor((rows < 0) | (rows >= count)).unsqueeze(-1)
+        y = where(wrong, math.nan, weight[input.clamp(0, count - 1)])
+    elif rows.size and not 0 <= rows.min() <= rows.max() < count:
         raise IndexError(
             f"embedding: input: got {rows.min()} to {rows.max()}; expected 0 to {count - 1}"
         )
-    y = weight[input]
+    else:
+        y = weight[input]
     if padding_idx is None:
         return y
     return where((input == padding_idx % count).unsqueeze(-1), y.detach(), y)

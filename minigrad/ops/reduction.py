@@ -13,7 +13,7 @@ from minigrad.engine import Variable, primitive
 from minigrad.errors import ArgumentError, DTypeError, ShapeError
 from minigrad.ops.arithmetic import divide_or_zero, equal, maximum, minimum, subtract, where
 from minigrad.ops.elementwise import Unary, abs, exp, sign, square
-from minigrad.ops.shape import Dim, axes, flip, gather, keep_dims, reshape, spread, sum_array
+from minigrad.ops.shape import Dim, axes, flip, keep_dims, reshape, spread, sum_array, take_along
 
 
 def _terms(op: str, shape: tuple[int, ...], dim: Dim) -> int:
@@ -228,10 +228,10 @@ def _taken(x: Variable, where_: Variable, dim: int, keepdim: bool) -> Extreme:
     """The entries of x at `where_` along `dim`, an index array of size 1 there."""
     if not x.array.ndim:
         return Extreme(x, where_)
-    values = gather(x, dim, where_)
+    axis, shape = dim % x.array.ndim, where_.array.shape
+    values = take_along(x, axis, where_.array)
     if keepdim:
         return Extreme(values, where_)
-    axis, shape = dim % x.array.ndim, where_.array.shape
     flat = shape[:axis] + shape[axis + 1 :]
     return Extreme(reshape(values, shape=flat), reshape(where_, shape=flat))
 

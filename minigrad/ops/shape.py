@@ -306,7 +306,7 @@ def gather(input: Variable, dim: int, index: Variable) -> Variable:
     if places.dtype.kind not in "iu":
         raise DTypeError(f"gather: index: got {places.dtype}; expected integers")
     (axis,) = axes((dim,), len(shape), "gather") or (0,)
-    xp, sizes = array_module(places), places.shape
+    sizes = places.shape
     rest = [k <= n for i, (k, n) in enumerate(zip(sizes, shape, strict=False)) if i != axis]
     if len(sizes) != len(shape) or not min(rest, default=True):
         raise ShapeError(
@@ -317,9 +317,15 @@ def gather(input: Variable, dim: int, index: Variable) -> Variable:
         raise IndexError(
             f"gather: index: got {places.min()} to {places.max()}; expected 0 to {shape[axis] - 1}"
         )
+    return take_along(input, axis, places)
+
+
+def take_along(x: Variable, axis: int, places: Array) -> Variable:
+    """`gather` of places that are there, which need not be looked at."""
+    xp, sizes = array_module(places), places.shape
     parts = [xp.arange(n).reshape(-1, *[1] * (len(sizes) - i - 1)) for i, n in enumerate(sizes)]
     parts[axis] = places
-    return getitem(input, index=tuple(parts))
+    return getitem(x, index=tuple(parts))
 
 
 def unbind(input: Variable, dim: int = 0) -> tuple[Variable, ...]:

@@ -385,18 +385,18 @@ class Adam(Optimizer):
             kernels.adam(xp, w, g, m, s, group["lr"], group["betas"], group["eps"], t)
             return
         beta_1, beta_2 = group["betas"]
-        xp.subtract(g, m, out=scratch)
-        scratch *= 1 - beta_1
-        m += scratch  # m ← β₁ m + (1 - β₁) g
+        m *= beta_1
+        xp.multiply(g, 1 - beta_1, out=scratch)
+        m += scratch
         _add_square(s, g, beta_2, scratch)
         if group["amsgrad"]:
             largest = state["max_exp_avg_sq"]
             s = xp.maximum(largest, s, out=largest)
+        root = math.sqrt(1 - beta_2**t)
         xp.sqrt(s, out=scratch)
-        scratch /= math.sqrt(1 - beta_2**t)
-        scratch += group["eps"]
+        scratch += group["eps"] * root
         xp.divide(m, scratch, out=scratch)
-        scratch *= group["lr"] / (1 - beta_1**t)
+        scratch *= group["lr"] * root / (1 - beta_1**t)
         w -= scratch
 
 

@@ -11,6 +11,7 @@ from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
 Loss = Callable[..., "Tensor | dict[str, Tensor]"]
+Batch = Sequence["Tensor | Parts"]
 Gradients = list["Variable | None"]  # one for each parameter; None where the loss does without it
 
 
@@ -18,7 +19,7 @@ class Workers(Protocol):
     """Some workers that share the work of a step, as training sees them."""
 
     def backward(
-        self, loss: Loss, batch: Sequence[Tensor], parameters: Iterable[Tensor]
+        self, loss: Loss, batch: Batch, parameters: Iterable[Tensor]
     ) -> Tensor | dict[str, Tensor]:
         """Add ∇loss(*batch) to the `.grad` of the parameters; the loss, without its graph.
 
@@ -30,6 +31,10 @@ class Workers(Protocol):
         """See that all workers have one and the same model."""
 
 
+class Parts(list):
+    """What workers have made of their parts of a batch: another batch that is cut already."""
+
+
 class Part(NamedTuple):
     """A worker's part of a batch."""
 
@@ -39,12 +44,13 @@ class Part(NamedTuple):
     seed: int  # of what the worker draws at random
 
 
-def cut(batch: Sequence[Tensor], workers: int) -> list[Part]:
+def cut(batch: Batch, workers: int) -> list[Part]:
     """Parts of a batch as equal as can be: one for each worker, or for each example if fewer.
 
-    Raises ShapeError if the tensors are not of one length, ArgumentError if they are empty.
+    Raises ShapeError if the tensors are not of one length, ArgumentError if they are empty, or cut
+    already by other workers.
     """
-    sizes = {len(x) for x in batch}
+    sizes = {sum(map(len, x)) if isinstance(x, Parts) else len(x) for x in batch}
     if len(sizes) != 1:
         raise ShapeError(f"workers: batch: got lengths {sorted(sizes)}; expected one for all")
     n = sizes.pop()
@@ -52,11 +58,20 @@ def cut(batch: Sequence[Tensor], workers: int) -> list[Part]:
         raise ArgumentError("workers: batch: got no examples; expected at least one")
     parts = min(workers, n)
     edges = [n * i // parts for i in range(parts + 1)]
+    lengths = [stop - start for start, stop in pairwise(edges)]
+    if any(isinstance(x, Parts) and [*map(len, x)] != lengths for x in batch):
+        raise ArgumentError(f"workers: batch: got parts of another cut; expected {lengths}")
     seeds = default_generator().integers(0, 2**31, (parts,)).tolist()
     return [
-        Part(i, [x[start:stop] for x in batch], (stop - start) / n, seeds[i])
-        for i, (start, stop) in enumerate(pairwise(edges))
+        Part(i, [x[i] if isinstance(x, Parts) else x[start:stop] for x in batch], m / n, seeds[i])
+        for i, (start, stop, m) in enumerate(zip(edges, edges[1:], lengths, strict=False))
     ]
+
+
+def part_output(function: Callable[..., Any], part: Part) -> Any:
+    """What a worker makes of its part of a batch."""
+    with as_worker(part.number, part.seed):
+        return function(*part.batch)
 
 
 def part_gradient(loss: Loss, part: Part, wanted: Sequence[Tensor]) -> tuple[Any, Gradients]:
@@ -103,8 +118,9 @@ class FlatGradient:
     def write_sum(self, parts: Sequence[Gradients]) -> None:
         """Σ of the parts' gradients."""
         for stretch, *gradients in zip(self.stretches, *parts, strict=True):
-            first, *others = [g.array for g in gradients if g is not None] or [0.0]
-            stretch[...] = first
+            found = [g.array for g in gradients if g is not None]
+            first, second, *others = found + [0.0] * (2 - len(found))
+            array_module(stretch).add(first, second, out=stretch)
             for g in others:
                 stretch += g
 

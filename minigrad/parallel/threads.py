@@ -4,14 +4,24 @@ NumPy's matrix products run on all processors, everything else on one. With a th
 processor, and products held to one thread, everything runs on all of them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from typing import Any
 
 from minigrad.backend import processors
 from minigrad.errors import ArgumentError
 from minigrad.nn.module import Module
-from minigrad.parallel.parts import FlatGradient, Loss, added, cut, part_gradient
+from minigrad.parallel.parts import (
+    Batch,
+    FlatGradient,
+    Loss,
+    Parts,
+    added,
+    cut,
+    part_gradient,
+    part_output,
+)
 from minigrad.tensor import Tensor
 
 try:
@@ -55,7 +65,7 @@ class Threads:
         self._limits.restore_original_limits()
 
     def backward(
-        self, loss: Loss, batch: Sequence[Tensor], parameters: Iterable[Tensor]
+        self, loss: Loss, batch: Batch, parameters: Iterable[Tensor]
     ) -> Tensor | dict[str, Tensor]:
         """Add ∇loss(*batch) to the `.grad` of the parameters; the loss, without its graph.
 
@@ -66,15 +76,24 @@ class Threads:
         are empty; and what a worker raises.
         """
         wanted = [p for p in parameters if p.requires_grad]
-        jobs = [
-            self._pool.submit(copy_context().run, part_gradient, loss, part, wanted)
-            for part in cut(batch, self.workers)
-        ]
-        values, gradients = zip(*(job.result() for job in jobs), strict=True)
+        found = self._each(lambda part: part_gradient(loss, part, wanted), cut(batch, self.workers))
+        values, gradients = zip(*found, strict=True)
         total = FlatGradient(wanted)
         total.write_sum(gradients)
         total.hand_out(any(g is not None for g in found) for found in zip(*gradients, strict=True))
         return added(values)
+
+    def forward(self, function: Callable[..., Any], batch: Batch) -> Parts:
+        """function(*batch) in parts, each with its graph; they can be a batch of `backward`.
+
+        So a GAN's images are made once, and both players' losses are computed of them.
+        """
+        return Parts(self._each(lambda part: part_output(function, part), cut(batch, self.workers)))
+
+    def _each(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+        """function(item) of each, at the same time."""
+        jobs = [self._pool.submit(copy_context().run, function, item) for item in items]
+        return [job.result() for job in jobs]
 
     def synchronise(self, model: Module) -> None:
         """Nothing is to be done: threads share one model."""

@@ -91,7 +91,7 @@ QUESTIONS: dict[str, Question] = {
     "memory": _memory,
     "size 0": _size_0,
 }
-PLANTED = "planted errors"
+PLANTED, DEVICE = "planted errors", "device"
 COLUMNS = *QUESTIONS, PLANTED
 
 ABOUT = {
@@ -104,6 +104,7 @@ ABOUT = {
     "float32": "value and gradients stay float32, at both orders, and are right",
     "memory": "inputs transposed, backwards, every other entry, repeated: the same result",
     "size 0": "an axis of 0 entries; entry by entry, also scalars and single entries",
+    DEVICE: "value and gradients computed on another device are what they are on the CPU, to 1e-9",
     PLANTED: "wrong rules, planted in what the row is made of, that were refused in three draws",
 }
 

@@ -260,3 +260,34 @@ def _empty(row: Row) -> float:
     _equal(y.shape, expected.shape, "the output's shape")
     np.testing.assert_allclose(y.array, expected, atol=1e-14)
     return distance(y.array, expected)
+
+
+# ---------------------------------------------------------------- another device
+
+DRAWN = "nn.Dropout", "nn.Dropout2d"  # what they drop each device draws for itself
+
+
+def results(row: Row, device: str) -> list[Tensor]:
+    """The output and its gradients by all inputs, where they were computed."""
+    xs = [x.detach().to(device).requires_grad_() for x in row.inputs()]
+    y = row.fn(*xs)
+    return [y.detach(), *(grad(y, xs, cotangent(y).to(device)) if y.requires_grad else ())]
+
+
+def equal(there: list[Tensor], here: list[Tensor]) -> float:
+    """A device's results and the CPU's, to 1e-9."""
+    errors = []
+    for a, b in zip(there, here, strict=True):
+        _equal((a.shape, a.dtype), (b.shape, b.dtype), "a result")
+        np.testing.assert_allclose(a.cpu().numpy(), b.numpy(), rtol=1e-9, atol=1e-12)
+        errors.append(distance(a.cpu().numpy(), b.numpy()))
+    return max(errors)
+
+
+def elsewhere(row: Row, device: str) -> float:
+    """Value and gradients are computed on the device as on the CPU, and stay there."""
+    if row.name in DRAWN:
+        raise Inapplicable("a device draws its own random numbers")
+    there = results(row, device)
+    _equal({x.device.type for x in there}, {device.split(":")[0]}, "where the results are")
+    return equal(there, results(row, "cpu"))

@@ -5,6 +5,7 @@ import importlib
 import io
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from demos.common import run
@@ -52,6 +53,14 @@ def printed(name: str, *arguments: object, timeout: float = 120) -> str:
     done = run_demo(name, *arguments, timeout=timeout)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def assert_guided(text: str, folder: Path, seen: Mapping[str, str]) -> None:
+    """Every picture is drawn, and of each, and no other, the text says what to see."""
+    pictures = {path.name for path in folder.iterdir() if path.suffix in (".png", ".gif", ".svg")}
+    assert pictures == set(seen)
+    *_, guide = text.split(f"pictures in {folder}/:\n")
+    assert [line.split()[0] for line in guide.splitlines() if line[2] != " "] == list(seen)
 
 
 def assert_one_line(done: subprocess.CompletedProcess, message: str) -> None:

@@ -15,7 +15,7 @@ from demos.benchmark import Row, ask
 from demos.benchmark_cases import CASES, LAYERS, WANTED, on_device, one_convolution
 from demos.foreign_load import ForeignLoad, disturbed
 from demos.growth import Line, peak_bytes
-from demos.workloads import plain
+from demos.workloads import Alone
 from tests.demos.running import assert_one_line, printed, run_demo
 
 
@@ -81,7 +81,7 @@ def test_a_convolution_s_products_are_as_large_as_it_is(layer):
     work = layer.batch * layer.small**2 * layer.few * layer.many * layer.k**2
     lib = on_device(minigrad, "cpu")
     for wanted in WANTED:
-        step, products = one_convolution(lib, plain, layer, wanted)
+        step, products = one_convolution(lib, Alone(), layer, wanted)
         assert [n * k * m for n, k, m in products] == [work]
         if wanted != "weight gradient":
             (found,) = [step()] if wanted == "forward" else step()

@@ -20,7 +20,7 @@ def test_the_list_names_every_demo():
 @pytest.mark.parametrize("name", NAMES)
 def test_help_says_what_to_see(name):
     done = asked(name, "--help")
-    assert done.returncode == 0 and "--quick" in done.stdout
+    assert done.returncode == 0 and "--quick" in done.stdout and "--device" in done.stdout
 
 
 @pytest.fixture(scope="module")

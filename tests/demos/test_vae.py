@@ -15,12 +15,9 @@ from demos import vae, vae_pictures
 from demos.common import Images, run
 from demos.vae_numbers import confusion, distances, squares, votes
 from models.vae import DenseVAE
-from tests.demos.running import printed
+from tests.demos.running import assert_guided, printed
 
-PICTURES = (
-    "overview.png", "manifold.png", "scatter.png", "reconstructions.png", "samples.png",
-    "traversals.png", "interpolation.png", "clouds.png", "loss.png",
-)  # fmt: skip
+PICTURES = [name for name in vae.SEEN if name.endswith(".png")]
 
 demo = partial(printed, "vae", "--quick")
 
@@ -78,7 +75,8 @@ def test_confusion_is_told_in_shares(quick):
 
 
 def test_draws_its_pictures(quick):
-    folder = quick[2]
+    _, text, folder = quick
+    assert_guided(text, folder, vae.SEEN)
     for name in PICTURES:
         with Image.open(folder / name) as picture:
             pixels = np.asarray(picture.convert("RGB"))

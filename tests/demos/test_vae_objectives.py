@@ -9,13 +9,9 @@ from PIL import Image
 
 import minigrad
 from demos.short_trainings import RANGES, SOFT, Data, DeepVAE, Recipe, discs, draw_discs, train_all
-from demos.vae_objectives import gradient, small_vae
+from demos.vae_objectives import SEEN, gradient, small_vae
 from models.likelihoods import Gaussian
-from tests.demos.running import asked, assert_one_line, run_demo
-
-PICTURES = (
-    "trio.png", "beta.png", "traversals.png", "sigma.png", "sigma_images.png", "collapse.png",
-)  # fmt: skip
+from tests.demos.running import asked, assert_guided, assert_one_line, run_demo
 
 demo = partial(run_demo, "vae_objectives")
 
@@ -36,7 +32,9 @@ def row(text, start):
 
 
 def test_every_picture_is_drawn(quick):
-    for name in PICTURES:
+    seen = {name: text for of_one in SEEN.values() for name, text in of_one.items()}
+    assert_guided(*quick, seen)
+    for name in seen:
         with Image.open(quick[1] / name) as picture:
             assert np.asarray(picture.convert("L")).std() > 20, name
             assert (quick[1] / name).stat().st_size < 300_000, name

@@ -11,7 +11,7 @@ import pytest
 import minigrad as mg
 from minigrad import backend, kernels
 from minigrad.errors import DeviceError
-from tests import strict
+from tests import conftest, strict
 
 
 def fake(count=1, error=None, computes=True):
@@ -64,6 +64,14 @@ def test_what_is_missing_is_said(module, message, monkeypatch):
         with pytest.raises(DeviceError, match=f"^cuda: .*{message}"):
             use()
     assert mg.ones(2).sum().item() == 2  # the CPU is none the worse
+
+
+def test_pytest_refuses_to_run_without_a_device(monkeypatch):
+    monkeypatch.setattr(backend, "_modules", {np.ndarray: np})
+    monkeypatch.setitem(sys.modules, "cupy", fake(error=NONE))
+    asked = types.SimpleNamespace(getoption=lambda _: "cuda")
+    with pytest.raises(pytest.UsageError, match=f"^--device cuda: .* no CUDA device .*: {NONE}"):
+        conftest.pytest_configure(asked)
 
 
 def test_cupy_is_used_once_it_answers(monkeypatch):

@@ -167,6 +167,12 @@ def test_what_is_no_class_spoils_the_loss_where_one_cannot_look(device):
         else:
             assert math.isnan(F.cross_entropy(scores, target).item())
     assert F.cross_entropy(scores, mg.tensor([0, -100, 3], device=device)).item() > 0
+    rows, table = mg.tensor([1, 2, -1], device=device), mg.ones(2, 3, device=device)
+    if device == "cpu":
+        with pytest.raises(IndexError, match="got -1 to 2; expected 0 to 1"):
+            F.embedding(rows, table)
+    else:
+        assert F.embedding(rows, table).isnan().tolist() == [[False] * 3, [True] * 3, [True] * 3]
     p = mg.tensor([0.5, 1.5], device=device)
     for pair in ((p, mg.zeros_like(p)), (mg.full_like(p, 0.5), p)):
         if device == "cpu":

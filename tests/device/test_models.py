@@ -10,7 +10,9 @@ import pytest
 import minigrad as mg
 import models
 from minigrad import nn, optim
-from minigrad.training import Descent
+from minigrad.data import DataLoader, TensorDataset
+from minigrad.errors import NonFiniteError
+from minigrad.training import Descent, fit
 from models import (
     autoencoder,
     classifier,
@@ -145,11 +147,54 @@ def test_a_round_of_the_game_waits_once_for_each_player(name, device):
     batch = [mg.tensor(drawn, dtype=dtype, device=device)]
     batch += [mg.arange(3, device=device)] if network.classes else []
     game.step(*batch)
-    strict.waits.clear()
-    record = game.step(*batch)
-    assert len(strict.waits) == 2 * is_stand_in(network), strict.waits
-    assert all(map(np.isfinite, record.values()))
+    game.critic_steps = 2
+    for players in (2, 1):
+        strict.waits.clear()
+        record = game.step(*batch)
+        assert len(strict.waits) == players * is_stand_in(network), strict.waits
+        assert ("g_loss" in record) == (players == 2) and all(map(np.isfinite, record.values()))
     check_on(device, network, game.d_optimizer, game.g_optimizer)
+
+
+@pytest.mark.parametrize("player", ["d_loss", "g_loss"])
+def test_a_round_that_is_not_finite_does_not_move_that_player(player, device):
+    network = gan.MLPGAN((2,), 2, (5, 4)).to(device)
+    game = Game(network)
+    if player == "g_loss":
+        game.loss = game.loss._replace(generator=lambda made: (made * 0.0 - 1.0).log().mean())
+    spoiled = network.discriminator if player == "d_loss" else network.generator
+    before = [p.tolist() for p in spoiled.parameters()]
+    x = mg.full((3, 2), np.nan if player == "d_loss" else 0.5, device=device)
+    with pytest.raises(NonFiniteError, match=f"learning rate 0.0002: {player}: got nan"):
+        game.step(x)
+    assert before == [p.tolist() for p in spoiled.parameters()]
+
+
+def test_a_game_goes_on_elsewhere(device, tmp_path):
+    """Both players, G's average and both optimisers, from there to here and back."""
+    x = mg.full((3, 2), 0.5)
+    for first, then in ((device, "cpu"), ("cpu", device)):
+        games = [Game(gan.MLPGAN((2,), 2, (5, 4)).to(at), ema=0.9) for at in (first, then)]
+        games[0].step(x.to(first))
+        mg.save(games[0].state_dict(), tmp_path / "game.npz")
+        games[1].load_state_dict(mg.load(tmp_path / "game.npz"))
+        codes = mg.randn(4, 2)
+        by = [game.gan.make(codes.to(at), by=game.average.module).tolist()
+              for game, at in zip(games, (first, then), strict=True)]  # fmt: skip
+        np.testing.assert_allclose(*by, rtol=1e-5)
+        games[1].step(x.to(then))
+        check_on(then, games[1].gan, games[1].d_optimizer, games[1].g_optimizer)
+
+
+def test_an_epoch_waits_once_for_every_step(device):
+    """The loop around the steps, its bar and its loader, waits for nothing."""
+    mg.manual_seed(0)
+    model = autoencoder.Autoencoder((6, 4, 2)).to(device)
+    x = mg.rand(22, 6, device=device)
+    loader = DataLoader(TensorDataset(x), 4, shuffle=True)
+    strict.waits.clear()
+    (record,) = fit(model, loss_of, optim.Adam(model.parameters()), loader, 1, progress=False)
+    assert len(strict.waits) == 6 * is_stand_in(model) and np.isfinite(record["loss"])
 
 
 def test_every_model_is_here():

@@ -151,6 +151,29 @@ def test_a_batch_must_have_one_length_and_examples():
             threads.backward(lambda x: x.mean(), (x[:0],), [])
 
 
+def test_what_is_made_in_parts_has_its_graph():
+    """A round of a GAN: what is made once is judged twice, and only one player is asked for."""
+    z = mg.tensor(np.random.default_rng(2).standard_normal((5, 3)))
+    maker, judge = nn.Linear(3, 2).double(), nn.Linear(2, 1).double()
+    verdict = lambda made: judge(made).square().mean()
+    made = maker(z)
+    expected = [
+        *mg.autograd.grad(verdict(made.detach()), [*judge.parameters()]),
+        *mg.autograd.grad(verdict(made), [*maker.parameters()]),
+    ]
+    with Threads(2) as threads:
+        parts = threads.forward(maker, (z,))
+        threads.backward(lambda made: verdict(made.detach()), (parts,), judge.parameters())
+        assert all(p.grad is None for p in maker.parameters())
+        found = [p.grad for p in judge.parameters()]
+        threads.backward(verdict, (parts,), maker.parameters())
+        assert all(p.grad is g for p, g in zip(judge.parameters(), found, strict=True))
+    with Threads(3) as others, pytest.raises(ArgumentError, match="another cut; expected .1, 2, 2"):
+        others.backward(verdict, (parts,), [])
+    for g, p in zip(expected, [*judge.parameters(), *maker.parameters()], strict=True):
+        np.testing.assert_allclose(p.grad.numpy(), g.numpy(), rtol=1e-12)
+
+
 # ---------------------------------------------------------------- in training
 
 
