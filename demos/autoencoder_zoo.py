@@ -94,7 +94,7 @@ def flags() -> argparse.Namespace:
     made.add_argument("--per", choices=PENALTIES, default="unit", help="which activity (unit)")
     args = made.parse_args()
     if args.quick:
-        args.epochs, args.images = min(args.epochs, 3), min(args.images, 800)
+        args.epochs, args.images = min(args.epochs, 4), min(args.images, 640)
     expect_at_least(args, epochs=1, images=2 * BY_HEART, code=2)
     if not 1 <= args.k <= args.code:
         raise ArgumentError(f"-k: got {args.k}; expected from 1 to {args.code}, the code's size")
@@ -178,6 +178,11 @@ def train(make: Callable[[], Autoencoder], images: Images, args: argparse.Namesp
     )  # fmt: skip
     model.eval()
     return model
+
+
+def half(args: argparse.Namespace) -> argparse.Namespace:
+    """The same with half the epochs."""
+    return argparse.Namespace(**{**vars(args), "epochs": -(-args.epochs // 2)})
 
 
 def train_all(makers: Makers, images: Images, args: argparse.Namespace) -> dict[str, Autoencoder]:
@@ -270,7 +275,7 @@ def zoo(args: argparse.Namespace, train_set: Images, test: Images) -> dict[str, 
     draw_filters(models, test.images, folder / "filters.png")
     highest = draw_bound(
         {name: models[name] for name in ("plain", "contractive, λ = 0", "contractive")},
-        test.images[: 3 if args.quick else 12], args.seed, folder / "bound.png",
+        test.images[: 2 if args.quick else 12], args.seed, folder / "bound.png",
     )  # fmt: skip
     columns = "model", "codes", "test MSE", "noisy MSE", "active", "‖J‖_F", "kept", "copied"
     print("\n" + table(columns, [row(name, model, on) for name, model in models.items()]))
@@ -291,8 +296,7 @@ def penalties(args: argparse.Namespace, train_set: Images, test: Images) -> None
     """
     folder = args.out / "autoencoder_zoo"
     print("\nsparse and overcomplete")
-    half = argparse.Namespace(**{**vars(args), "epochs": -(-args.epochs // 2)})
-    models = train_all(sparse_makers(), train_set, half)
+    models = train_all(sparse_makers(), train_set, half(args))
     found = {name: codes(model, test.images) for name, model in models.items()}
     draw_activations(found, folder / "activations.png")
     sample = shown(*test, each=1)
@@ -336,7 +340,7 @@ def failures(
 def hyperparameters(args: argparse.Namespace, train_set: Images, test: Images) -> None:
     """The sweep's table."""
     print("\none thing at a time")
-    models = train_all(sweep(), train_set, args)
+    models = train_all(sweep(), train_set, half(args) if args.quick else args)
     columns = "changed", "layers", "loss", "parameters", "test MSE", "test BCE"
     print("\n" + table(columns, [sweep_row(n, m, test.images) for n, m in models.items()]))
 

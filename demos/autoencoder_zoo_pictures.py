@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minigrad
-from demos.pictures import Panel, draw_panels, each_by_its_largest, mosaic
+from demos.pictures import Panel, draw_panels, each_by_its_largest, mosaic, save_figure
 from minigrad import Tensor
 from models.autoencoder import Autoencoder
 from models.jacobian import jacobian
@@ -132,10 +132,11 @@ def draw_bound(
 
     Answers with the largest share of the bound that was seen: of the shortest δ, and of all.
     """
-    figure, panels = plt.subplots(1, len(models) + 1, figsize=(4 * len(models) + 4, 4))
+    figure, panels = plt.subplots(
+        1, len(models) + 1, figsize=(4 * len(models) + 4, 4), gridspec_kw={"wspace": 0.25}
+    )
     spectrum, highest = panels[-1], {}
     for i, (left, (name, model)) in enumerate(zip(panels, models.items(), strict=False)):
-        left.sharey(panels[0])
         apart, norm, singular = answers(model, images, seed)
         share = apart / (norm * LENGTHS[:, None])
         highest[name] = share[:, 0].max(), share.max()
@@ -144,14 +145,14 @@ def draw_bound(
         left.loglog(LENGTHS, apart[1].mean(1), f"C{i}-", lw=2, label="worst δ")
         left.loglog(LENGTHS, apart[0].mean(1), f"C{i}:", lw=2, label="random δ")
         left.set(xlabel="‖δ‖", title=f"{name}: ‖J‖_F = {norm.mean():.1f}", ylim=(3e-4, 1e3))
+        left.minorticks_off()
         left.legend(loc="lower right")
         spectrum.semilogy(
             range(1, singular.shape[1] + 1), singular.mean(0).clip(1e-6), f"C{i}-", label=name
         )
     panels[0].set_ylabel("‖f(x+δ) - f(x)‖")
     spectrum.set(xlabel="direction", title="singular values of J")
+    spectrum.minorticks_off()
     spectrum.legend(loc="lower left")
-    figure.tight_layout()
-    figure.savefig(path)
-    plt.close(figure)
+    save_figure(figure, path)
     return highest

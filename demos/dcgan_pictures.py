@@ -37,7 +37,7 @@ def save_forming(frames: Sequence[tuple[np.ndarray, str]], path: Path, columns: 
     """The same noise through the generator as it learns: an animation of pictures and captions."""
     grey = frames[0][0].shape[1] == 1
     shots = [captioned(pixels_of(images, columns), caption) for images, caption in frames]
-    save_gif(shots, path, seconds=0.6, colours=16 if grey else 128)
+    save_gif(shots, path, seconds=0.6, colours=8 if grey else 128)
 
 
 def draw_blocks(blocks: dict[str, np.ndarray], columns: int, path: Path) -> None:

@@ -73,7 +73,7 @@ def digits(args: argparse.Namespace, seed: int) -> tuple[Images, Images]:
 def mode_collapse(args: argparse.Namespace, seed: int, cured: bool) -> Case:
     """A ring of 8 Gaussians; the generator runs from one to the next, with all that it makes."""
     setting = RECOMMENDED if cured else COLLAPSING
-    setting = setting._replace(epochs=6) if args.quick else setting
+    setting = setting._replace(epochs=4) if args.quick else setting
     game, loader = game_on(RING, setting, seed, args.device)
     train(game, loader, setting.epochs, progress=False)
     samples, found = game.sample(SAMPLES), coverage(game)

@@ -93,6 +93,7 @@ def course(values: Sequence[float], ylabel: str) -> Draw:
         axes.semilogy(range(1, len(finite) + 1), finite, color="C0", lw=1.8)
         if len(finite) < len(values):
             axes.plot(len(finite), finite[-1], "x", color=SICK, ms=10, mew=3)
+        axes.minorticks_off()
         axes.set(xlabel="step", ylabel=ylabel)
         axes.xaxis.get_major_locator().set_params(integer=True)
 

@@ -41,6 +41,7 @@ def draw_v_curve(path: Path, seed: int = 0) -> None:
     for ax in axes.flat:
         ax.set(xscale="log", yscale="log", xlim=(1, 1e-14), ylim=(1e-16, 10))
         ax.set_xticks(10.0 ** -np.arange(0, 14, 3))
+        ax.minorticks_off()
         ax.set_xlabel("step h, ever smaller →")
     for ax in axes[:, 0]:
         ax.set_ylabel("error of the difference, relative")

@@ -11,7 +11,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from demos.pictures import Panel, draw_panels, mosaic
+from demos.autoencoder_zoo_pictures import enlarged
+from demos.pictures import Panel, draw_panels, mosaic, save_figure
 from models.regularized import SparseAutoencoder
 
 PIXELS, UNITS = 28 * 28, 1024
@@ -60,7 +61,10 @@ def draw_activations(codes: Codes, path: Path) -> None:
 
     A column for each distance; beside the two activities that it may be of, the code without it.
     """
-    figure, axes = plt.subplots(3, 3, figsize=(11, 8), sharex="row")
+    figure, axes = plt.subplots(
+        3, 3, figsize=(11, 8), sharex="row", sharey="row",
+        gridspec_kw={"hspace": 0.38, "wspace": 0.08},
+    )  # fmt: skip
     kinds = {
         "activations h": np.ravel,
         "activity of a unit, ρⱼ": lambda h: h.mean(0),
@@ -75,14 +79,13 @@ def draw_activations(codes: Codes, path: Path) -> None:
                 _histogram(ax, values(codes[name_of(per, distance)]), bins, colour, f"per {per}")
             ax.axvline(DESIRED, color="black", ls=":", lw=1, label="ρ̂, desired")
             ax.set(xlabel=what, yscale="log")
+            ax.minorticks_off()
     for ax, distance in zip(axes[0], ("KL", "L1", "L2"), strict=True):
         ax.set_title(distance)
     for ax in axes[:, 0]:
         ax.set_ylabel("share")
     axes[0, 2].legend(fontsize=9)
-    figure.tight_layout()
-    figure.savefig(path)
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 def _histogram(
@@ -101,11 +104,11 @@ def draw_active(codes: Codes, images: np.ndarray, path: Path) -> None:
     A unit keeps its place. `codes` are those of these images.
     """
     side = int(UNITS**0.5)
-    enlarged = images.repeat(8, 1).repeat(8, 2)  # so that all gaps are of one width
-    rows = [("input", [Panel(mosaic(enlarged, gap=8))])]
+    # All of one size, a multiple of `side`, so that all gaps are of one width.
+    rows = [("input", [Panel(mosaic(enlarged(images, 4 * side), gap=4))])]
     for name, h in codes.items():
-        lit = np.where(h > LIT, 1.0, 0.12).reshape(-1, side, side)
+        lit = np.where(h > LIT, np.float32(1), np.float32(0.12)).reshape(-1, side, side)
         each = (h > LIT).sum(1)
         label = f"{name},\n{each.min()} to {each.max()} of {UNITS:,}"
-        rows.append((label, [Panel(mosaic(lit.repeat(7, 1).repeat(7, 2), gap=8))]))
+        rows.append((label, [Panel(mosaic(enlarged(lit, 4 * side), gap=4))]))
     draw_panels(rows, path)

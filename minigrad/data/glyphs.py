@@ -239,20 +239,20 @@ def _thin(mask: np.ndarray) -> np.ndarray:
     pixel of the rim that neither ends a line nor holds two parts together, until none goes.
     """
     ink = np.pad(mask, 1).astype(np.uint8)
-    height, width = mask.shape
-    inner = ink[1:-1, 1:-1]
-    around = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))  # N NE E … NW
+    width = ink.shape[1]
+    around = -width, 1 - width, 1, 1 + width, width, width - 1, -1, -1 - width  # N NE E … NW
     bits = np.arange(256)[:, None] >> np.arange(8) & 1  # every way the neighbours can be inked
     rims = _removable(bits), _removable(np.roll(bits, 4, 1))  # the second: turned by half a turn
+    pixels = ink.ravel()
+    left = np.flatnonzero(pixels)  # where there is ink: only there is something to take away
     count = -1
-    while count != (count := inner.sum()):
+    while count != (count := len(left)):
         for removable in rims:
-            code = sum(
-                ink[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width] << bit
-                for bit, (dy, dx) in enumerate(around)
-            )
-            inner[removable[code]] = 0
-    return inner > 0
+            code = sum(pixels[left + step] << bit for bit, step in enumerate(around))
+            goes = removable[code]
+            pixels[left[goes]] = 0
+            left = left[~goes]
+    return ink[1:-1, 1:-1] > 0
 
 
 def _removable(neighbours: np.ndarray) -> np.ndarray:
