@@ -521,11 +521,11 @@ TRAINING = {
     ),
     "betas": (
         lambda: optim.Adam([leaf(3)], betas=(0.9, 1.0)), ArgumentError,
-        "Adam: beta_2: got 1.0; expected 0 ≤ beta_2 < 1",
+        "Adam: beta_2: got 1.0; expected a number, 0 ≤ beta_2 < 1",
     ),
     "decay": (
         lambda: optim.AdamW([leaf(3)], weight_decay=-1), ArgumentError,
-        "AdamW: weight_decay: got -1; expected 0 ≤",
+        "AdamW: weight_decay: got -1; expected a number, 0 ≤",
     ),
     "no parameters": (
         lambda: optim.SGD([], lr=0.1), ArgumentError,

@@ -303,7 +303,7 @@ def gather(input: Variable, dim: int, index: Variable) -> Variable:
     Raises ShapeError unless the index has as many axes as x, and along the others at most as many
     entries, IndexError if it names an entry that is not there.
     """
-    places, shape = index.array.copy(), input.array.shape  # edits of the index come too late
+    places, shape = index.array, input.array.shape
     if places.dtype.kind not in "iu":
         raise DTypeError(f"gather: index: got {places.dtype}; expected integers")
     (axis,) = axes((dim,), len(shape), "gather") or (0,)
@@ -324,6 +324,7 @@ def gather(input: Variable, dim: int, index: Variable) -> Variable:
 def take_along(x: Variable, axis: int, places: Array) -> Variable:
     """`gather` of places that are there, which need not be looked at."""
     xp, sizes = array_module(places), places.shape
+    places = places.copy()  # edits of the index come too late
     parts = [xp.arange(n).reshape(-1, *[1] * (len(sizes) - i - 1)) for i, n in enumerate(sizes)]
     parts[axis] = places
     return getitem(x, index=tuple(parts))
