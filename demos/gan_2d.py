@@ -14,6 +14,8 @@ two modes  A Gaussian by maximum likelihood covers two modes, and puts most wher
            the family that blurs. But without a likelihood, only a game could train the network.
 two tasks  A mixture of Gaussians says how likely a point is, and makes points as well. A GAN only
            makes them: its ln p(x) is nowhere.
+
+`--seeds N` plays the first game and the last from N seeds, and counts how often each ends so.
 """
 
 import argparse
@@ -23,7 +25,7 @@ import numpy as np
 from tqdm import tqdm
 
 import minigrad
-from demos.common import parser, refuse_data, run, table
+from demos.common import expect_at_least, parser, refuse_data, run, table
 from demos.gan_2d_pictures import (
     Landscape,
     Played,
@@ -36,7 +38,6 @@ from demos.ring import COLLAPSING, RECOMMENDED, ROUNDS, Setting, coverage, game_
 from demos.two_tasks import TWO, Choice, choose, fit_density
 from minigrad import Generator, tensor
 from minigrad.autograd import grad
-from minigrad.errors import ArgumentError
 from minigrad.training import train
 from models.game import Game
 from models.gan_scores import mode_coverage
@@ -63,10 +64,10 @@ def flags() -> argparse.Namespace:
     """The command line."""
     made = parser(__doc__, epochs=RECOMMENDED.epochs)
     made.add_argument("--points", choices=MIXTURES, default="ring", help="the data (ring)")
+    made.add_argument("--seeds", type=int, default=0, help="play two games from so many seeds")
     args = made.parse_args()
     refuse_data(args)
-    if args.epochs < 1:
-        raise ArgumentError(f"--epochs: got {args.epochs}; expected at least 1")
+    expect_at_least(args, epochs=1, seeds=0)
     args.steps, args.games = 1_000, list(GAMES)
     if args.quick:
         args.epochs, args.steps = min(args.epochs, 6), 250
@@ -108,6 +109,23 @@ def play(name: str, mixture: Mixture, args: argparse.Namespace, bar: tqdm) -> Pl
     bar.set_description(name)
     train(game, loader, args.epochs, on_epoch=look, progress=False)
     return Played(name, covered, in_use, clouds, survey(game), time.perf_counter() - started)
+
+
+def by_seeds(name: str, mixture: Mixture, args: argparse.Namespace) -> tuple:
+    """A row: how a game from each of `args.seeds` seeds ends, and how often well or lost."""
+    found = []
+    for seed in tqdm(range(args.seed, args.seed + args.seeds), name, unit=" seeds", leave=False):
+        game, loader = game_on(mixture, GAMES[name]._replace(epochs=args.epochs), seed, args.device)
+        train(game, loader, args.epochs, progress=False)
+        found.append((coverage(game, mixture), kinds(game.sample(2_000), mixture)))
+    n, of = len(found), len(mixture.centres)
+    modes = [c.modes for c, _ in found]
+    good = [c.good for c, _ in found]
+    well = sum(c.modes >= of - 1 and c.good >= 0.9 for c, _ in found)
+    return (
+        name, f"{min(modes)} to {max(modes)} of {of}", f"{min(good):.0%} to {max(good):.0%}",
+        f"{well} of {n}", f"{sum(in_use < of / 4 for _, in_use in found)} of {n}",
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- the two tasks
@@ -175,6 +193,11 @@ def main() -> None:
     print(
         f"\ntwo tasks, on the {args.points}\n{table(columns, two_tasks(mixture, played[0], args))}"
     )
+    if args.seeds:
+        rows = [by_seeds(p.name, mixture, args) for p in (played[0], played[-1])]
+        columns = f"from {args.seeds} seeds", "modes", "good samples", "well", "lost"
+        print(f"\n{table(columns, rows)}")
+        print("well: at most one mode missing, and 90 % good; lost: under a quarter of them in use")
     print(f"\nin all {time.perf_counter() - started:.0f} seconds; pictures in {folder}/")
 
 

@@ -1,13 +1,14 @@
 """demos.gan_2d: the balance of the players decides; families blur; a GAN knows no likelihood."""
 
 import re
+from argparse import Namespace
 from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from demos.gan_2d import MIXTURES, survey
+from demos.gan_2d import MIXTURES, by_seeds, survey
 from demos.ring import COLLAPSING, RECOMMENDED, game_on
 from demos.two_tasks import TWO, fit_density, likely_gaussian
 from minigrad import Generator, tensor
@@ -33,6 +34,16 @@ def test_a_generator_too_fast_loses_the_modes(quick):
     assert modes == "8 of 8" and float(good.rstrip("%")) > 50 and float(in_use) > 7
     modes, _, in_use, *_ = quick[1]["minimax, G ten times as fast"]
     assert int(modes[0]) <= 2 and float(in_use) < 3
+
+
+def test_seeds_tell_how_often_a_game_is_lost():
+    """G ten times as fast as D leaves the modes within 600 rounds; an even game keeps them."""
+    args = Namespace(seed=0, seeds=2, epochs=6, device="cpu")
+    _, modes, _, well, lost = by_seeds("minimax, G ten times as fast", RING, args)
+    assert (well, lost) == ("0 of 2", "2 of 2") and int(modes.split()[2]) <= 2
+    _, modes, good, _, lost = by_seeds("non-saturating, R1", RING, args)
+    assert lost == "0 of 2" and modes == "8 to 8 of 8"
+    assert 40 < int(good.split("%")[0]) <= 100
 
 
 def test_gaussians_blur_and_the_network_does_not(quick):
