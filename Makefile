@@ -60,6 +60,7 @@ gallery: demo ## make the README's pictures anew
 	cp out/autoencoder_zoo/reconstructions.png demos/gallery/autoencoder_zoo.png
 	cp out/gan_2d/ring/games.gif demos/gallery/gan_2d.gif
 	cp out/dcgan/glyphs/overview.png demos/gallery/dcgan.png
+	cp out/dcgan/glyphs/forming.gif demos/gallery/dcgan_forming.gif
 	cp out/failures/sheet.png demos/gallery/failures.png
 	cp out/data_parallel/one_step.png demos/gallery/data_parallel.png
 
