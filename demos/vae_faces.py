@@ -391,7 +391,7 @@ def main() -> None:
     print("\n" + scores_in_words(trainings, scores))
     if args.drawn:
         data = load_faces(args, 4 * args.faces // 5, tested, heads)
-        turning = Training(TURNING, args, data, 2 * args.epochs)
+        turning = Training(TURNING, args, data, 4 * args.epochs)
         turning.run(folder)
         walker = Walker(turning.model, *data)
         found = [walker.road(name, 4 if args.quick else 40) for name in ROADS]

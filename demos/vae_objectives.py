@@ -57,7 +57,7 @@ from models.scores import Gap, mig
 from models.vae import VAE, DenseVAE
 
 COURSE = "V13, V15, V18"
-TIME = "two minutes"
+TIME = "three minutes"
 
 DISC_NOISE = 0.01  # σ² of the discs' decoder
 
