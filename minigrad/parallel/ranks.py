@@ -26,7 +26,7 @@ import numpy as np
 
 from minigrad.backend import CPU, Array, Device, device_of, nccl_sum, processors, to_device
 from minigrad.creation import tensor
-from minigrad.errors import ArgumentError, WorkerError
+from minigrad.errors import ArgumentError, DatasetError, WorkerError
 from minigrad.nn.module import Module
 from minigrad.parallel.parts import FlatGradient, Gradients, Loss, added, cut, part_gradient
 from minigrad.parallel.threads import threadpool_limits
@@ -49,7 +49,8 @@ class Ranks:
 
     If a rank's part of a step fails, all ranks raise: it, what happened; the others, WorkerError.
     A rank that fails elsewhere within the `with` statement ends the others, for they would wait
-    for it forever.
+    for it forever. It says what happened, and where unless that is an error of minigrad's or of a
+    file.
 
     `threads` is how many of them a rank's matrix products may use; by default all ranks of a
     machine share its processors evenly.
@@ -71,7 +72,9 @@ class Ranks:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         self._limits.restore_original_limits()
         if error is not None and self.workers > 1 and not self._failed_together:
-            told = "".join(traceback.format_exception(error))
+            from_outside = isinstance(error, OSError) or kind.__module__ == DatasetError.__module__
+            tell = traceback.format_exception_only if from_outside else traceback.format_exception
+            told = "".join(tell(error))
             print(f"{told}rank {self.rank} failed and ends the others", file=sys.stderr, flush=True)
             time.sleep(1)  # mpiexec passes that on, but not once there is an abort
             self._world.Abort(1)

@@ -13,7 +13,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
-from minigrad.errors import ArgumentError, NonFiniteError, WorkerError
+from minigrad.errors import ArgumentError, DatasetError, NonFiniteError, WorkerError
 from minigrad.nn import functional as F
 from minigrad.parallel import Workers
 from minigrad.parallel.ranks import Ranks
@@ -28,8 +28,14 @@ def broken() -> None:
     raise KeyError("broken")
 
 
+def lacking() -> None:
+    """No mistake of the program's."""
+    raise DatasetError("mnist: no such folder")
+
+
 ENDS = {  # how a rank can end
     "raise": broken,
+    "lack": lacking,
     "exit": lambda: sys.exit("had enough"),
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
 }

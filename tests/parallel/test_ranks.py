@@ -91,6 +91,7 @@ def test_ranks_that_do_not_do_the_same_are_told(ranks):
 
 TOLD = {
     "raise": "KeyError: 'broken'\nrank 1 failed and ends the others",
+    "lack": "DatasetError: mnist: no such folder\nrank 1 failed and ends the others",
     "exit": "SystemExit: had enough\nrank 1 failed and ends the others",
     "kill": "BAD TERMINATION",  # mpiexec's words
 }
@@ -103,3 +104,5 @@ def test_a_rank_that_ends_ends_the_others(end):
     status, messages = run(end)
     assert status != 0 and time.perf_counter() - start < 30
     assert TOLD[end] in messages
+    told = messages.split("rank 1 failed")[0]
+    assert ("Traceback" in told) == (end in ("raise", "exit"))  # where, if it is a mistake
