@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import minigrad
-from demos.common import Images, load_images, parser, run, table
+from demos.common import Images, expect_at_least, load_images, parser, run, table
 from demos.pictures import (
     before_and_after,
     curves,
@@ -51,8 +51,7 @@ def flags() -> argparse.Namespace:
     made.add_argument("--shuffle", action="store_true", help="the deck keeps the order")
     made.add_argument("--resume", action="store_true", help="continue an interrupted run")
     args = made.parse_args()
-    if args.epochs < 1:
-        raise ArgumentError(f"--epochs: got {args.epochs}; expected at least 1")
+    expect_at_least(args, epochs=1)
     if args.sizes[0] != DECK[0]:
         raise ArgumentError(f"--sizes: got {args.sizes[0]} first; expected {DECK[0]}, an image")
     if args.quick:

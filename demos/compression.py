@@ -24,10 +24,9 @@ import numpy as np
 from PIL import Image
 
 import minigrad
-from demos.common import Images, load_images, parser, run, table
+from demos.common import Images, expect_at_least, load_images, parser, run, table
 from demos.pca import codes_of, components_of, flat, train_deep
 from demos.pictures import Panel, draw_panels, mosaic, shown
-from minigrad.errors import ArgumentError
 from models.autoencoder import Autoencoder
 from models.scores import psnr
 
@@ -44,8 +43,7 @@ QUALITIES = 1, 5, 10, 20, 30, 50, 70, 85, 95  # of JPEG
 def flags() -> argparse.Namespace:
     """The command line."""
     args = parser(__doc__, epochs=10).parse_args()
-    if args.epochs < 1:
-        raise ArgumentError(f"--epochs: got {args.epochs}; expected at least 1")
+    expect_at_least(args, epochs=1)
     args.train, args.test, args.deep = TRAIN, TEST, DEEP
     if args.quick:
         args.train, args.test, args.deep = 1_000, 200, (4, 16)

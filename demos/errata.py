@@ -20,14 +20,13 @@ import numpy as np
 
 import minigrad
 from demos import errata_pairs as pairs
-from demos.common import Images, guide, load_images, parser, run, table
+from demos.common import Images, expect_at_least, guide, load_images, parser, run, table
 from demos.errata_pairs import Erratum, line_of
 from demos.errata_pictures import draw_formulas, draw_kernel, draw_pictures, draw_sigma
 from demos.pictures import shown
 from minigrad import Tensor, nn, optim, tensor
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.distributions import Normal
-from minigrad.errors import ArgumentError
 from minigrad.nn import functional as F
 from minigrad.training import fit
 from models.autoencoder import Autoencoder
@@ -55,8 +54,7 @@ VARIANCES = 0.1, 0.03  # of two Gaussian decoders
 def flags() -> argparse.Namespace:
     """The command line."""
     args = parser(__doc__, epochs=6).parse_args()
-    if args.epochs < 1:
-        raise ArgumentError(f"--epochs: got {args.epochs}; expected at least 1")
+    expect_at_least(args, epochs=1)
     if args.quick:
         args.epochs = min(args.epochs, 2)
     return args

@@ -19,10 +19,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from demos.common import load_images, parser, run, table
+from demos.common import expect_at_least, load_images, parser, run, table
 from demos.failure_exhibits import EXHIBITS, Exhibit
 from demos.failure_pictures import Case, Shown, draw_exhibit, draw_sheet, number
-from minigrad.errors import ArgumentError
 
 COURSE = "G1, G3, C7, V18, A15"
 TIME = "a minute"
@@ -37,9 +36,7 @@ def flags() -> argparse.Namespace:
     )  # fmt: skip
     made.add_argument("--seeds", type=int, default=1, help="runs of each exhibit (default 1)")
     args = made.parse_args()
-    for name in ("epochs", "seeds"):
-        if getattr(args, name) < 1:
-            raise ArgumentError(f"--{name}: got {getattr(args, name)}; expected at least 1")
+    expect_at_least(args, epochs=1, seeds=1)
     if args.quick:
         args.epochs = min(args.epochs, 3)
     args.folder = args.out / "failures"

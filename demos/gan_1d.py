@@ -23,11 +23,10 @@ import numpy as np
 from tqdm import tqdm
 
 import minigrad
-from demos.common import parser, refuse_data, run, table
+from demos.common import expect_at_least, parser, refuse_data, run, table
 from demos.pictures import drawn, save_gif
 from minigrad import Tensor, nn, optim, tensor
 from minigrad.autograd import grad
-from minigrad.errors import ArgumentError
 from models import gan_losses
 from models.game import Game
 from models.gan import MLPGAN
@@ -49,8 +48,7 @@ def flags() -> argparse.Namespace:
     made = parser(__doc__, epochs=40)
     args = made.parse_args()
     refuse_data(args)
-    if args.epochs < 1:
-        raise ArgumentError(f"--epochs: got {args.epochs}; expected at least 1")
+    expect_at_least(args, epochs=1)
     args.overtrained = 400
     if args.quick:
         args.epochs, args.overtrained = min(args.epochs, 25), 150

@@ -26,12 +26,11 @@ import numpy as np
 from tqdm import tqdm
 
 import minigrad
-from demos.common import Images, parser, run, table
+from demos.common import Images, expect_at_least, parser, run, table
 from demos.pictures import Panel, draw_panels, mosaic, shown
 from demos.short_encoders import checked, named_images, plain, restored, trained, variational
 from demos.vae_numbers import KNOWN, flat, squares, votes
 from minigrad import Tensor, nn, tensor, where
-from minigrad.errors import ArgumentError
 from minigrad.nn import functional as F
 
 COURSE = "A23"
@@ -48,8 +47,7 @@ def flags() -> argparse.Namespace:
     made.add_argument("--missing", choices=SIDES, default="lower", help="half (default lower)")
     made.add_argument("--passes", type=int, default=20, help="through each model (default 20)")
     args = checked(made.parse_args(), quick_epochs=3)
-    if args.passes < 1:
-        raise ArgumentError(f"--passes: got {args.passes}; expected at least 1")
+    expect_at_least(args, passes=1)
     return args
 
 

@@ -23,12 +23,11 @@ import numpy as np
 from tqdm import tqdm
 
 import minigrad
-from demos.common import parser, refuse_data, run, table
+from demos.common import expect_at_least, parser, refuse_data, run, table
 from demos.pictures import drawn, save_gif
 from minigrad import optim
 from minigrad.autograd import grad
 from minigrad.data import DataLoader, TensorDataset
-from minigrad.errors import ArgumentError
 from minigrad.optim.lr_scheduler import CosineAnnealingLR
 from minigrad.training import fit
 from models.autoencoder import Autoencoder
@@ -48,8 +47,7 @@ def flags() -> argparse.Namespace:
     made = parser(__doc__, epochs=150)
     args = made.parse_args()
     refuse_data(args)
-    if args.epochs < 1:
-        raise ArgumentError(f"--epochs: got {args.epochs}; expected at least 1")
+    expect_at_least(args, epochs=1)
     args.points, args.starts, args.batch_size = POINTS, STARTS, 100
     if args.quick:
         args.points, args.starts, args.batch_size = 400, 1, 50

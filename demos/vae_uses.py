@@ -22,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 import minigrad
-from demos.common import Images, load_images, parser, run, table
+from demos.common import Images, expect_at_least, load_images, parser, run, table
 from demos.pictures import Panel, draw_panels, mosaic
 from demos.ratings import (
     NOISE,
@@ -38,7 +38,6 @@ from demos.ratings import (
 from demos.vae_numbers import batches, flat
 from minigrad import Generator, Tensor, optim
 from minigrad.data import DataLoader, TensorDataset
-from minigrad.errors import ArgumentError
 from minigrad.training import fit
 from models.clustering import Clusters, k_means, normalised_information, purity
 from models.continuous_bernoulli import ContinuousBernoulli, log_normaliser
@@ -56,8 +55,7 @@ CODES, HIDDEN, BATCH, GROUPS = 10, 256, 128, 10
 def flags() -> argparse.Namespace:
     """The command line."""
     args = parser(__doc__, epochs=15).parse_args()
-    if args.epochs < 1:
-        raise ArgumentError(f"--epochs: got {args.epochs}; expected at least 1")
+    expect_at_least(args, epochs=1)
     args.train, args.test = (1500, 500) if args.quick else (6000, 2000)
     args.users, args.evidence = (600, 40) if args.quick else (2000, 200)
     args.rating_epochs = 3 * args.epochs  # of few users, and fast

@@ -19,11 +19,10 @@ import numpy as np
 from tqdm import tqdm
 
 import minigrad
-from demos.common import Images, load_images, parser, run, table
+from demos.common import Images, expect_at_least, load_images, parser, run, table
 from demos.pictures import Panel, draw_panels
 from minigrad import Generator, Tensor, nn, optim
 from minigrad.data import DataLoader, TensorDataset
-from minigrad.errors import ArgumentError
 from minigrad.nn import functional as F
 from minigrad.training import Record, fit
 from models.variational_dropout import ESTIMATORS, GaussianClassifier
@@ -41,8 +40,7 @@ KINDS = {"μ": "weight", "ln σ²": "log_var"}  # the parameters whose gradients
 def flags() -> argparse.Namespace:
     """The command line."""
     args = parser(__doc__, epochs=10).parse_args()
-    if args.epochs < 1:
-        raise ArgumentError(f"--epochs: got {args.epochs}; expected at least 1")
+    expect_at_least(args, epochs=1)
     args.train, args.test = (1000, 400) if args.quick else (TRAIN, TEST)
     args.draws = 40 if args.quick else 200
     args.sizes = (1, 8, 64) if args.quick else (1, 2, 4, 8, 16, 32, 64)

@@ -16,7 +16,7 @@ from minigrad.errors import ArgumentError, DTypeError, ShapeError
 from minigrad.nn import fused, images, losses
 from minigrad.ops import elementwise, reduction, shape
 from minigrad.ops import linear as products
-from minigrad.ops.arguments import check_float, check_tensors
+from minigrad.ops.arguments import check_float_tensor
 from minigrad.ops.arithmetic import greater, where
 from minigrad.ops.sampling import stream
 from minigrad.tensor import Tensor, int64
@@ -96,8 +96,7 @@ def dropout(
         raise ArgumentError(f"dropout: p: got {p}; expected a probability, from 0 to 1")
     if not training or p == 0:
         return input
-    check_tensors("dropout", input)
-    check_float("dropout", input.array)
+    check_float_tensor("dropout", input)
     draws = stream(generator, input.device).uniform(input.shape, np.float32)
     kept = (draws >= p).astype(input.dtype)
     kept *= 1 / (1 - p) if p < 1 else 0.0
@@ -139,8 +138,7 @@ def batch_norm(
     Raises ArgumentError for an empty batch, or one value per channel, in training; ShapeError or
     DTypeError if a vector does not fit x. Source: Ioffe and Szegedy, arXiv 1502.03167.
     """
-    check_tensors("batch_norm", input)
-    check_float("batch_norm", input.array)
+    check_float_tensor("batch_norm", input)
     sizes = input.shape
     if len(sizes) < 2:
         raise ShapeError(f"batch_norm: input: got shape {sizes}; expected (N, C) or (N, C, …)")
@@ -191,8 +189,7 @@ def instance_norm(
     """
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    check_tensors("instance_norm", input)
-    check_float("instance_norm", input.array)
+    check_float_tensor("instance_norm", input)
     sizes = input.shape
     n = math.prod(sizes[2:])
     if len(sizes) < 3 or n < 2:
@@ -245,8 +242,7 @@ def layer_norm(
     γ and β have that shape. Raises ShapeError if x does not end in it, or if they differ from it.
     Source: Ba, Kiros and Hinton, arXiv 1607.06450.
     """
-    check_tensors("layer_norm", input)
-    check_float("layer_norm", input.array)
+    check_float_tensor("layer_norm", input)
     inner = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     lead = input.ndim - len(inner)
     if not inner or lead < 0 or input.shape[lead:] != inner:

@@ -60,8 +60,7 @@ def conv2d(
     Raises ShapeError if weight, bias or kernel do not fit x, ArgumentError for a parameter out of
     range, DTypeError for different element types. Source: deck 000; arXiv 1603.07285.
     """
-
-    check_tensors("conv2d", input, weight, *(() if bias is None else (bias,)))
+    check_tensors("conv2d", input, weight, optional=bias)
 
     def batch(x):
         geometry = ConvGeometry.direct(x.shape, weight.shape, stride, padding, dilation, groups)
@@ -92,8 +91,7 @@ def conv_transpose2d(
     Raises what conv2d raises, and ArgumentError for an output_padding of max(s, d) or more.
     Source: deck 000; arXiv 1603.07285, relationships 8 to 14.
     """
-
-    check_tensors("conv_transpose2d", input, weight, *(() if bias is None else (bias,)))
+    check_tensors("conv_transpose2d", input, weight, optional=bias)
 
     def batch(x):
         geometry = ConvGeometry.transposed(

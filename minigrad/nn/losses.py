@@ -18,7 +18,7 @@ from minigrad.nn.fused import Fused, beside
 from minigrad.ops import reduction as reductions
 from minigrad.ops.arithmetic import where
 from minigrad.ops.elementwise import logsigmoid, sigmoid_array
-from minigrad.ops.shape import broadcast_shape, getitem, sum_array
+from minigrad.ops.shape import broadcast_shape, getitem, reshape, sum_array, take_along
 from minigrad.tensor import Tensor
 
 # ---------------------------------------------------------------- reductions and checks
@@ -373,10 +373,9 @@ def _pick(
     t = t * kept
     wrong = check_classes(op, t, count)
     t = t if wrong is None else t.clip(0, count - 1)
-    xp = array_module(t)
-    index = [xp.arange(n).reshape(-1, *[1] * (t.ndim - i - 1)) for i, n in enumerate(t.shape)]
     share = Tensor(kept.astype(log_p.dtype))
-    losses = -getitem(log_p, index=(*index[:axis], t, *index[axis:]))
+    places = t.reshape(*expected[:axis], 1, *expected[axis:])
+    losses = -reshape(take_along(log_p, axis, places), shape=expected)
     if weight is not None:
         share = getitem(weight, index=t) * share
         losses = losses * share

@@ -11,8 +11,9 @@ from minigrad.errors import ArgumentError, DTypeError
 Pair = tuple[int, int]
 
 
-def check_tensors(op: str, *inputs: Any) -> None:
-    """Raises DTypeError unless all inputs are tensors."""
+def check_tensors(op: str, *inputs: Any, optional: Any = None) -> None:
+    """Raises DTypeError unless all inputs are tensors, and so is the optional one, or None."""
+    inputs = inputs if optional is None else (*inputs, optional)
     for x in inputs:
         if not isinstance(x, Variable):
             kinds = ", ".join(type(x).__name__ for x in inputs)
@@ -23,6 +24,12 @@ def check_float(op: str, x: Array) -> None:
     """Raises DTypeError unless x holds floats."""
     if x.dtype.kind != "f":
         raise DTypeError(f"{op}: got {x.dtype}; expected a float type. Use .float()")
+
+
+def check_float_tensor(op: str, x: Any) -> None:
+    """Raises DTypeError unless x is a tensor of floats."""
+    check_tensors(op, x)
+    check_float(op, x.array)
 
 
 def is_whole(n: Any, least: int) -> bool:

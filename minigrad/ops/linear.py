@@ -106,7 +106,7 @@ def linear(x: Variable, weight: Variable, bias: Variable | None = None) -> Varia
     Raises ShapeError if x does not end in W's `in`, or b is not (out,), DTypeError if the element
     types differ.
     """
-    check_tensors("linear", x, weight, *(() if bias is None else (bias,)))
+    check_tensors("linear", x, weight, optional=bias)
     shape, w = x.array.shape, weight.array.shape
     if len(w) != 2 or not shape or shape[-1] != w[1]:
         raise ShapeError(

@@ -53,7 +53,7 @@ def reparameterize(
     ε is drawn from N(0, 1) by `generator`, or given (it may have further leading axes: several
     draws). Rules: ∂L/∂μ = g, ∂L/∂σ = g ⊙ ε.
     """
-    check_tensors("reparameterize", mean, std, *(() if eps is None else (eps,)))
+    check_tensors("reparameterize", mean, std, optional=eps)
     shape = broadcast_shape("reparameterize", mean.array.shape, std.array.shape)
     if eps is None:
         source = stream(generator, device_of(mean.array))

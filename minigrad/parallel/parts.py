@@ -58,13 +58,16 @@ def cut(batch: Batch, workers: int) -> list[Part]:
         raise ArgumentError("workers: batch: got no examples; expected at least one")
     parts = min(workers, n)
     edges = [n * i // parts for i in range(parts + 1)]
-    lengths = [stop - start for start, stop in pairwise(edges)]
+    places = [slice(*ends) for ends in pairwise(edges)]
+    lengths = [place.stop - place.start for place in places]
     if any(isinstance(x, Parts) and [*map(len, x)] != lengths for x in batch):
         raise ArgumentError(f"workers: batch: got parts of another cut; expected {lengths}")
     seeds = default_generator().integers(0, 2**31, (parts,)).tolist()
     return [
-        Part(i, [x[i] if isinstance(x, Parts) else x[start:stop] for x in batch], m / n, seeds[i])
-        for i, (start, stop, m) in enumerate(zip(edges, edges[1:], lengths, strict=False))
+        Part(
+            i, [x[i] if isinstance(x, Parts) else x[place] for x in batch], lengths[i] / n, seeds[i]
+        )
+        for i, place in enumerate(places)
     ]
 
 

@@ -24,9 +24,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import errors
 from minigrad.backend import CPU, Array, Device, device_of, nccl_sum, processors, to_device
 from minigrad.creation import tensor
-from minigrad.errors import ArgumentError, DatasetError, WorkerError
+from minigrad.errors import ArgumentError, WorkerError
 from minigrad.nn.module import Module
 from minigrad.parallel.parts import FlatGradient, Gradients, Loss, added, cut, part_gradient
 from minigrad.parallel.threads import threadpool_limits
@@ -72,7 +73,7 @@ class Ranks:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         self._limits.restore_original_limits()
         if error is not None and self.workers > 1 and not self._failed_together:
-            from_outside = isinstance(error, OSError) or kind.__module__ == DatasetError.__module__
+            from_outside = isinstance(error, OSError) or kind.__module__ == errors.__name__
             tell = traceback.format_exception_only if from_outside else traceback.format_exception
             told = "".join(tell(error))
             print(f"{told}rank {self.rank} failed and ends the others", file=sys.stderr, flush=True)

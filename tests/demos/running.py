@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -53,6 +54,11 @@ def printed(name: str, *arguments: object, timeout: float = 120) -> str:
     done = run_demo(name, *arguments, timeout=timeout)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def rows_of(text: str) -> list[list[str]]:
+    """Each line as its cells, which two spaces or more set apart."""
+    return [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
 
 
 def assert_guided(text: str, folder: Path, seen: Mapping[str, str]) -> None:

@@ -1,7 +1,6 @@
 """demos.anomaly: what it counts is what pairs of images say, and what it tells is printed."""
 
 import re
-from functools import partial
 
 import numpy as np
 import pytest
@@ -11,17 +10,14 @@ import minigrad
 from demos.anomaly import SCORES, auc, costs, roc, standard_error
 from models.evaluation import elbo_parts
 from models.vae import DenseVAE
-from tests.demos.running import asked, assert_one_line, run_demo
-
-demo = partial(run_demo, "anomaly", "--quick")
+from tests.demos.running import asked, assert_one_line, printed, rows_of
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    done = demo("--held-out", "1,4,8", "--out", out)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, out / "anomaly"
+    text = printed("anomaly", "--quick", "--held-out", "1,4,8", "--out", out)
+    return text, out / "anomaly"
 
 
 def test_every_picture_is_drawn(quick):
@@ -34,7 +30,7 @@ def test_every_picture_is_drawn(quick):
 
 
 def test_table_tells_the_story(quick):
-    rows = [re.split(r"\s{2,}", line) for line in quick[0].splitlines()]
+    rows = rows_of(quick[0])
     found = {r[0]: dict(zip(SCORES, map(float, r[1:]), strict=True)) for r in rows if len(r) == 8
              and r[0] != "held out"}  # fmt: skip
     assert set(found) == {"1", "4", "8", "mean"}

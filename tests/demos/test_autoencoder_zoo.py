@@ -1,7 +1,6 @@
 """demos.autoencoder_zoo: what its tables say is so, and its measures measure what they say."""
 
 import re
-from functools import partial
 
 import numpy as np
 import pytest
@@ -13,25 +12,22 @@ from demos.sparse_codes import NONE, WEIGHTS, name_of, sparse_makers, sparse_row
 from minigrad import nn
 from models.autoencoder import Autoencoder
 from models.regularized import ContractiveAutoencoder
-from tests.demos.running import asked, run_demo
+from tests.demos.running import asked, printed, rows_of
 
 PICTURES = {
     "reconstructions.png", "codes.png", "filters.png", "bound.png", "copying.png", "by_heart.png",
     "activations.png", "active.png",
 }  # fmt: skip
 
-demo = partial(run_demo, "autoencoder_zoo")
-
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     """The quick run's folder, its text, and each row's cells by the tables' order and its name."""
     out = tmp_path_factory.mktemp("out")
-    done = demo("--quick", "--out", out)
-    assert done.returncode == 0, done.stderr
-    cells = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
+    text = printed("autoencoder_zoo", "--quick", "--out", out)
+    cells = rows_of(text)
     tables = [{c[0]: c[1:] for c in cells if len(c) == width} for width in (8, 5, 6, 7)]
-    return out / "autoencoder_zoo", done.stdout, tables
+    return out / "autoencoder_zoo", text, tables
 
 
 @pytest.fixture

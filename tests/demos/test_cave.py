@@ -1,29 +1,23 @@
 """demos.cave: shadows that are equal where geometry says so, codes that hold the hidden angle."""
 
-import re
-from functools import partial
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from demos.cave import HANDLE, ODD, ORDINARY, apart, jug, read, shadows, winding
-from tests.demos.running import asked, run_demo
+from tests.demos.running import asked, printed, rows_of
 
 ANGLES = np.arange(5.0, 360, 10)
-
-demo = partial(run_demo, "cave")
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     """The quick run's folder, what it prints, and the cells of every row of the table."""
     out = tmp_path_factory.mktemp("out")
-    done = demo("--quick", "--out", out)
-    assert done.returncode == 0, done.stderr
-    lines = [re.split(r"\s{2,}", line) for line in done.stdout.splitlines()]
+    text = printed("cave", "--quick", "--out", out)
+    lines = rows_of(text)
     rows = {(row[0], row[1]): row[2:] for row in lines if row[0] in HANDLE and len(row) == 6}
-    return out / "cave", done.stdout, rows
+    return out / "cave", text, rows
 
 
 def test_pictures_are_drawn_and_the_walk_goes_round(quick):

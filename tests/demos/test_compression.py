@@ -2,7 +2,6 @@
 
 import io
 import re
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -10,17 +9,14 @@ import pytest
 from PIL import Image
 
 from demos.compression import Quantiser, best, frontier, jpeg, scan_bytes, way
-from tests.demos.running import asked, run_demo
-
-demo = partial(run_demo, "compression", "--quick")
+from tests.demos.running import asked, printed
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     out = tmp_path_factory.mktemp("compression")
-    done = demo("--out", out)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, out / "compression"
+    text = printed("compression", "--quick", "--out", out)
+    return text, out / "compression"
 
 
 def rows(text, kind):

@@ -1,7 +1,5 @@
 """demos.denoising: its table is right, and says that training against a noise helps against it."""
 
-import re
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,20 +9,17 @@ import minigrad
 from demos.denoising import NAMES, restored_psnr, spoilt
 from minigrad import nn
 from models.corruption import CORRUPTIONS
-from tests.demos.running import asked, run_demo
+from tests.demos.running import asked, printed, rows_of
 
 ARGS = SimpleNamespace(sigma=0.3, share=0.4, seed=0)
-
-demo = partial(run_demo, "denoising")
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     """The quick run's folder, and the table: a row of decibels for each name."""
     out = tmp_path_factory.mktemp("out")
-    done = demo("--quick", "--out", out)
-    assert done.returncode == 0, done.stderr
-    cells = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
+    text = printed("denoising", "--quick", "--out", out)
+    cells = rows_of(text)
     rows = {c[0]: c[1:] for c in cells if len(c) == 6}
     assert rows.pop("trained on") == list(NAMES.values())
     return out / "denoising", {name: np.array(row, float) for name, row in rows.items()}

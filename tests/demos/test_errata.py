@@ -1,7 +1,6 @@
 """demos.errata: wrong lines are wrong by as much as is printed, and right ones right."""
 
 import math
-import re
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from demos.errata import SEEN, AsDrawn, Deck001VAE, as_drawn
 from minigrad import tensor
 from minigrad.distributions import Normal
 from models.vae import kl_per_code
-from tests.demos.running import assert_guided, printed
+from tests.demos.running import assert_guided, printed, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +19,7 @@ def shown(tmp_path_factory):
     """The quick run's folder, what it prints, and the last two cells of every row."""
     out = tmp_path_factory.mktemp("out")
     text = printed("errata", "--quick", "--out", out)
-    rows = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+    rows = rows_of(text)
     return out / "errata", text, [row for row in rows if len(row) == 5]
 
 
@@ -120,7 +119,7 @@ def test_the_toys_posterior_is_its_posterior():
 def test_likelihoods_are_not_to_be_compared(shown):
     wrong, right = costs(shown, "0…255")
     assert wrong == "True / False" and right in ("True / True", "False / False")
-    table = [re.split(r"\s{2,}", line.strip()) for line in shown[1].splitlines()]
+    table = rows_of(shown[1])
     (small,) = (row[1:] for row in table if row[0] == "[0, 1]")
     (large,) = (row[1:] for row in table if row[0] == "0…255")
     first, bernoulli, last = (

@@ -1,7 +1,6 @@
 """demos.few_labels: the same few labels for all, and tables that agree."""
 
 import re
-from functools import partial
 
 import numpy as np
 import pytest
@@ -13,17 +12,14 @@ from demos.few_labels import WAYS, Ways, accuracy, learn, some_of_each
 from minigrad import nn
 from minigrad.errors import ArgumentError
 from models.vae import DenseVAE
-from tests.demos.running import asked, assert_one_line, run_demo
-
-demo = partial(run_demo, "few_labels", "--quick")
+from tests.demos.running import asked, assert_one_line, printed
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    done = demo("--out", out)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, out / "few_labels"
+    text = printed("few_labels", "--quick", "--out", out)
+    return text, out / "few_labels"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from PIL import Image
 import minigrad
 from demos.first_autoencoders import ALONE, WAYS, gradients_apart
 from models.one_layer import OneLayerAutoencoder
-from tests.demos.running import assert_one_line, run_demo
+from tests.demos.running import assert_one_line, printed, run_demo
 
 PICTURES = "one_layer.png", "layers.png", "deep.png", "clouds.png", "twice.png"
 
@@ -20,9 +20,8 @@ demo = partial(run_demo, "first_autoencoders", "--quick")
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     out = tmp_path_factory.mktemp("first")
-    done = demo("--out", out)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, out / "first_autoencoders"
+    text = printed("first_autoencoders", "--quick", "--out", out)
+    return text, out / "first_autoencoders"
 
 
 def test_both_gradients_train_the_same_model(quick):

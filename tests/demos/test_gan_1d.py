@@ -1,25 +1,21 @@
 """demos.gan_1d: G comes to the data, D to the best judge, and one loss leaves G nothing."""
 
 import re
-from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from demos.gan_1d import DATA, LINE, best_judge, slopes
-from tests.demos.running import asked, assert_one_line, run_demo
-
-demo = partial(run_demo, "gan_1d")
+from tests.demos.running import asked, assert_one_line, printed
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     """The quick run's folder, and its two tables, the numbers of each row."""
     out = tmp_path_factory.mktemp("out")
-    done = demo("--quick", "--out", out)
-    assert done.returncode == 0, done.stderr
-    rows = [re.split(r"\s+", line) for line in done.stdout.splitlines()]
+    text = printed("gan_1d", "--quick", "--out", out)
+    rows = [re.split(r"\s+", line) for line in text.splitlines()]
     rounds = [[float(cell) for cell in row[2:]] for row in rows if row[1:2] in (["D"], ["G"])]
     alone = [[float(c) for c in row] for row in rows if len(row) == 4 and row[0].isdecimal()]
     return out / "gan_1d", rounds, alone

@@ -1,8 +1,6 @@
 """demos.gan_2d: the balance of the players decides; families blur; a GAN knows no likelihood."""
 
-import re
 from argparse import Namespace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -13,9 +11,8 @@ from demos.ring import COLLAPSING, RECOMMENDED, game_on
 from demos.two_tasks import TWO, fit_density, likely_gaussian
 from minigrad import Generator, tensor
 from models.gan_scores import mode_coverage
-from tests.demos.running import asked, assert_one_line, run_demo
+from tests.demos.running import asked, assert_one_line, printed, rows_of
 
-demo = partial(run_demo, "gan_2d")
 RING = MIXTURES["ring"]
 
 
@@ -23,9 +20,8 @@ RING = MIXTURES["ring"]
 def quick(tmp_path_factory):
     """The quick run's folder, and the cells of every row by its name."""
     out = tmp_path_factory.mktemp("out")
-    done = demo("--quick", "--out", out)
-    assert done.returncode == 0, done.stderr
-    lines = [re.split(r"\s{2,}", line) for line in done.stdout.splitlines()]
+    text = printed("gan_2d", "--quick", "--out", out)
+    lines = rows_of(text)
     return out / "gan_2d" / "ring", {line[0]: line[1:] for line in lines if len(line) > 3}
 
 

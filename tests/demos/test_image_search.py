@@ -1,8 +1,5 @@
 """demos.image_search: neighbours are the nearest ones, and the tables count them."""
 
-import re
-from functools import partial
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,17 +9,14 @@ from demos.common import Images
 from demos.image_search import HITS, by_kind, nearest, search
 from demos.image_search_pictures import tinted
 from demos.vae_numbers import flat
-from tests.demos.running import asked, assert_one_line, run_demo
-
-demo = partial(run_demo, "image_search", "--quick")
+from tests.demos.running import asked, assert_one_line, printed, rows_of
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    done = demo("--out", out)
-    assert done.returncode == 0, done.stderr
-    rows = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
+    text = printed("image_search", "--quick", "--out", out)
+    rows = rows_of(text)
     return rows, out / "image_search"
 
 

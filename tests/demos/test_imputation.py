@@ -1,8 +1,5 @@
 """demos.imputation: known pixels stay, the missing ones are measured, and the table is printed."""
 
-import re
-from functools import partial
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,17 +17,14 @@ from demos.imputation import (
     right_kind,
 )
 from models.autoencoder import Autoencoder
-from tests.demos.running import asked, assert_one_line, run_demo
-
-demo = partial(run_demo, "imputation", "--quick")
+from tests.demos.running import asked, assert_one_line, printed, rows_of
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    done = demo("--out", out, "--missing", "left", "--passes", "3")
-    assert done.returncode == 0, done.stderr
-    return done.stdout, out / "imputation"
+    text = printed("imputation", "--quick", "--out", out, "--missing", "left", "--passes", "3")
+    return text, out / "imputation"
 
 
 def test_every_picture_is_drawn(quick):
@@ -44,7 +38,7 @@ def test_every_picture_is_drawn(quick):
 
 def test_table_is_consistent(quick):
     assert "the left half is missing" in quick[0]
-    rows = [re.split(r"\s{2,}", line) for line in quick[0].splitlines()]
+    rows = rows_of(quick[0])
     found = {r[0]: r[1:] for r in rows if len(r) == 7 and r[0] != "filled by"}
     assert set(found) == {"mean", "nearest image", "autoencoder", "denoising", "VAE"}
     for first, last, best, after, *kinds in found.values():

@@ -2,7 +2,6 @@
 
 import argparse
 import re
-from functools import partial
 
 import numpy as np
 import pytest
@@ -18,17 +17,14 @@ from demos.manifold import (
     spiral_tangent,
     swiss_roll,
 )
-from tests.demos.running import asked, run_demo
-
-demo = partial(run_demo, "manifold", "--quick")
+from tests.demos.running import asked, printed
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     out = tmp_path_factory.mktemp("manifold")
-    done = demo("--out", out)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, out / "manifold"
+    text = printed("manifold", "--quick", "--out", out)
+    return text, out / "manifold"
 
 
 def test_deep_follows_where_linear_fails(quick):

@@ -1,7 +1,6 @@
 """demos.molecules: the checker against brute force, and what share of the VAE's strings parse."""
 
 import re
-from functools import partial
 from itertools import product
 
 import numpy as np
@@ -13,26 +12,23 @@ from demos import molecules
 from demos.molecule_grammar import LENGTH, SYMBOLS, State, can_end, follow, legal, valid
 from minigrad import tensor
 from minigrad.gradcheck import check_grads
-from tests.demos.running import asked, run_demo
+from tests.demos.running import asked, printed, rows_of
 
 SOURCES = (
     "training strings", "any symbols", "right letters at each place", "VAE, each place drawn",
     "VAE, likeliest symbols", "VAE, masked", "the mask alone",
 )  # fmt: skip
 
-demo = partial(run_demo, "molecules")
-
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     """The quick run's folder, what it prints, and the shares of every source."""
     out = tmp_path_factory.mktemp("out")
-    done = demo("--quick", "--out", out)
-    assert done.returncode == 0, done.stderr
-    lines = [re.split(r"\s{2,}", line) for line in done.stdout.splitlines()]
+    text = printed("molecules", "--quick", "--out", out)
+    lines = rows_of(text)
     rows = {row[0]: row[1:] for row in lines if row[0] in SOURCES}
     assert tuple(rows) == SOURCES
-    return out / "molecules", done.stdout, rows
+    return out / "molecules", text, rows
 
 
 # ---------------------------------------------------------------- the demo

@@ -2,7 +2,6 @@
 
 import argparse
 import re
-from functools import partial
 
 import numpy as np
 import pytest
@@ -11,19 +10,16 @@ from PIL import Image
 import minigrad
 from demos.pca import Linear, components_of, suit_relu, through
 from minigrad import nn
-from tests.demos.running import asked, run_demo
+from tests.demos.running import asked, printed
 
 PICTURES = "directions.png", "angles.png", "two_codes.png", "reconstructions.png", "quality.png"
-
-demo = partial(run_demo, "pca", "--quick")
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     out = tmp_path_factory.mktemp("pca")
-    done = demo("--codes", 3, "--out", out)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, out / "pca"
+    text = printed("pca", "--quick", "--codes", 3, "--out", out)
+    return text, out / "pca"
 
 
 def numbers(text, name):

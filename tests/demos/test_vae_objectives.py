@@ -1,7 +1,6 @@
 """The experiments on a VAE's loss run, and what they print is so."""
 
 import re
-from functools import partial
 
 import numpy as np
 import pytest
@@ -11,17 +10,14 @@ import minigrad
 from demos.short_trainings import RANGES, SOFT, Data, DeepVAE, Recipe, discs, draw_discs, train_all
 from demos.vae_objectives import SEEN, gradient, small_vae
 from models.likelihoods import Gaussian
-from tests.demos.running import asked, assert_guided, assert_one_line, run_demo
-
-demo = partial(run_demo, "vae_objectives")
+from tests.demos.running import asked, assert_guided, assert_one_line, printed
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     folder = tmp_path_factory.mktemp("quick")
-    done = demo("--quick", "--out", folder)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, folder / "vae_objectives"
+    text = printed("vae_objectives", "--quick", "--out", folder)
+    return text, folder / "vae_objectives"
 
 
 def row(text, start):

@@ -1,7 +1,6 @@
 """What the codes are said to be good for, they are; and the made-up ratings are as told."""
 
 import re
-from functools import partial
 
 import numpy as np
 import pytest
@@ -20,18 +19,15 @@ from demos.ratings import (
 )
 from demos.vae_uses import black_and_white, entropy_of_greys
 from minigrad.data.glyphs import glyphs
-from tests.demos.running import asked, run_demo
+from tests.demos.running import asked, printed
 from tests.models.endtoend import check_model
-
-demo = partial(run_demo, "vae_uses")
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     folder = tmp_path_factory.mktemp("quick")
-    done = demo("--quick", "--out", folder)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, folder / "vae_uses"
+    text = printed("vae_uses", "--quick", "--out", folder)
+    return text, folder / "vae_uses"
 
 
 def row(text, start):

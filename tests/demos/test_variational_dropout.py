@@ -1,23 +1,19 @@
 """The three estimators agree on average, differ in noise as told, and each learns."""
 
 import re
-from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.demos.running import asked, run_demo
-
-demo = partial(run_demo, "variational_dropout")
+from tests.demos.running import asked, printed
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     folder = tmp_path_factory.mktemp("quick")
-    done = demo("--quick", "--out", folder)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, folder / "variational_dropout"
+    text = printed("variational_dropout", "--quick", "--out", folder)
+    return text, folder / "variational_dropout"
 
 
 def row(text, start):
