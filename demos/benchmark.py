@@ -7,7 +7,9 @@ rounds of one turn against the next. "threads" is minigrad with the batch split 
 there are processors, by `minigrad.parallel`. "products" is the time of the step's matrix products
 alone, in NumPy: nothing that uses NumPy can be faster.
 
-Each turn looks at what other programs do meanwhile. If they keep more than a tenth of a processor
+Each turn trains a new model: one that has long learned its only batch by heart has gradients of
+1e-40, and an Intel processor multiplies such numbers a hundred times slower than others. Each turn
+also looks at what other programs do meanwhile. If they keep more than a tenth of a processor
 busy the turn is taken again, twice at most; a row that was disturbed even so has a ~.
 
 What to see: in ratios.png a bar that ends left of 1 is faster than PyTorch; whiskers are the
@@ -84,16 +86,13 @@ def worker(name: str, turn: float, device: str) -> None:
     wait = lambda: lib.zeros(1).sum().item()  # the device does things in order: this comes last
     with Threads() if name == "threads" else contextlib.nullcontext() as threads:
         by = Alone() if threads is None else threads
-        steps: dict[str, Step] = {}
         for line in sys.stdin:
-            case = CASES[int(line)]
-            if case.name not in steps:
-                step, products = case.make(lib, by)
-                steps[case.name] = products_step(products, device) if name == "products" else step
-                seconds_per_call(steps[case.name], turn, wait)  # warm up
+            step, products = CASES[int(line)].make(lib, by)
+            step = products_step(products, device) if name == "products" else step
             time.sleep(turn / 2)  # till the threads of the one before, which spin, are asleep
+            seconds_per_call(step, turn / 4, wait)  # warm up
             with ForeignLoad() as load:
-                seconds = seconds_per_call(steps[case.name], turn, wait)
+                seconds = seconds_per_call(step, turn, wait)
             print(seconds, load.processors, flush=True)
 
 

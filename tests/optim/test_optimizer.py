@@ -189,6 +189,35 @@ def test_a_gradient_of_zero_leaves_numbers(make, dtype):
     assert np.isfinite(found).all() and found[2] == 0.0 and np.abs(found[:2]).max() <= 2.0
 
 
+@pytest.mark.parametrize("make", ALGORITHMS)
+def test_what_gets_no_gradient_any_more_ends_at_zero(make):
+    """Not at the subnormal numbers, where β times the smallest is the smallest again."""
+    w = mg.tensor(np.zeros(3, np.float32), requires_grad=True)
+    optimizer = make([w])
+    for step in range(2000):
+        w.grad = mg.tensor(np.array([1.0, -1e-10, 1e-3], np.float32) * np.float32(step == 0))
+        optimizer.step()
+    state = optimizer.state[w]
+    momentum = state["exp_avg"] if "exp_avg" in state else state["momentum_buffer"]
+    np.testing.assert_array_equal(momentum, 0.0)
+    for a in (w.detach().numpy(), *(state[name] for name in state if name != "step")):
+        assert (abs(a[a != 0]) >= np.finfo(np.float32).tiny).all()
+
+
+def test_only_next_to_nothing_is_forgotten():
+    """A weight or an average above 1e-32 stays, to the bit, and so does what is no number."""
+    n = optim.optimizer.PIECE + 6
+    values = np.tile(np.array([2e-32, -2e-32, 5e-33, -5e-33, 1e-20, np.nan], np.float32), n)[:n]
+    w = mg.tensor(values, requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1)
+    w.grad = mg.zeros(n)
+    for _ in range(optim.optimizer.FORGET_EVERY - 1):
+        optimizer.step()
+    np.testing.assert_array_equal(w.detach().numpy(), values)
+    optimizer.step()
+    np.testing.assert_array_equal(w.detach().numpy(), np.where(abs(values) < 1e-32, 0, values))
+
+
 def test_values_given_from_outside_are_stepped_from():
     """Loading weights between steps, in place or as a new array, is seen by the next step."""
     w = start(1.0, -2.0, 3.0)
