@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from minigrad.draw.layout import Point, layout
 from minigrad.engine import Variable, history
-from minigrad.errors import ArgumentError, DTypeError
+from minigrad.errors import ArgumentError
 from minigrad.nn.module import Module
+from minigrad.ops.arguments import check_tensors
 from minigrad.ops.sampling import STOCHASTIC
 
 LONGEST_RUN, SHOWN_ENDS = 16, 3  # a longer chain of operations shows so many at either end
@@ -87,10 +88,8 @@ def graph(
 
     Raises GraphError if the graph was freed by a sweep; DTypeError for what is no tensor.
     """
-    outputs = [outputs] if isinstance(outputs, Variable) else list(outputs)
-    for y in outputs:
-        if not isinstance(y, Variable):
-            raise DTypeError(f"graph: outputs: got {type(y).__name__}; expected tensors alone")
+    outputs = list(outputs) if isinstance(outputs, Sequence) else [outputs]
+    check_tensors("graph", *outputs)
     if max_nodes < 1:
         raise ArgumentError(f"graph: max_nodes: got {max_nodes}; expected at least 1")
     known = named(names, module)

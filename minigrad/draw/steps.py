@@ -12,6 +12,7 @@ from minigrad.backend import CPU, to_device
 from minigrad.draw.diagram import named
 from minigrad.engine import Primitive, Variable, grad, history, watched_by
 from minigrad.nn.module import Module
+from minigrad.ops.arguments import check_tensors
 
 FEW = 6  # so many numbers are written out
 
@@ -43,8 +44,10 @@ def backward_steps(
         g = 3
         to x ()          g * y = 60.26, in all = 80.34
 
-    Raises GraphError if there is no graph, it was freed, or y is no scalar and has no gradient.
+    Raises GraphError if there is no graph, it was freed, or y is no scalar and has no gradient;
+    DTypeError for what is no tensor.
     """
+    check_tensors("backward_steps", y, optional=gradient)
     operations = history([y])
     labels = _Labels(named(names, module), {x: i + 1 for i, x in enumerate(operations)})
     leaves = {x: None for node in operations for x in node.inputs if _is_learned(x)} or {y: None}

@@ -208,5 +208,10 @@ def test_boxes_are_reordered_until_arrows_do_not_cross():
 
 def test_what_is_no_tensor_is_refused():
     """A model's loss may be a mapping of tensors, and a loop over that gives names."""
-    with pytest.raises(DTypeError, match="graph: outputs: got str; expected tensors alone"):
-        draw.graph({"loss": tensor(1.0)})
+    for outputs, kinds in (
+        ({"loss": tensor(1.0)}, "dict"),
+        (3, "int"),
+        ([tensor(1.0), 2], "Tensor, int"),
+    ):
+        with pytest.raises(DTypeError, match=f"graph: got {kinds}; expected tensors"):
+            draw.graph(outputs)

@@ -6,7 +6,7 @@ import pytest
 import minigrad as mg
 from minigrad import draw, nn, primitive, tensor
 from minigrad.draw.steps import rule_text
-from minigrad.errors import GraphError
+from minigrad.errors import DTypeError, GraphError
 from minigrad.ops import arithmetic, linear, shape
 
 
@@ -82,3 +82,10 @@ def test_the_text_of_a_rule_without_a_file():
     scope = {"primitive": primitive}
     exec("@primitive\ndef f(x):\n    return x\nf.vjp(lambda g, y, x: g)", scope)
     assert rule_text(scope["f"], 0) == "<lambda>"
+
+
+def test_what_is_no_tensor_is_refused():
+    with pytest.raises(DTypeError, match="backward_steps: got ndarray; expected tensors"):
+        draw.backward_steps(np.ones(3))
+    with pytest.raises(DTypeError, match="backward_steps: got Tensor, float; expected tensors"):
+        draw.backward_steps(tensor(2.0, requires_grad=True).exp(), 1.0)
