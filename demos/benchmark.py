@@ -8,95 +8,41 @@ there are processors, by `minigrad.parallel`. "products" is the time of the step
 alone, in NumPy: nothing that uses NumPy can be faster.
 
 Each turn trains a new model: one that has long learned its only batch by heart has gradients of
-1e-40, and an Intel processor multiplies such numbers a hundred times slower than others. Each turn
+1e-40, and an Intel processor multiplies such numbers a hundred times slower than others. A turn
 also looks at what other programs do meanwhile. If they keep more than a tenth of a processor
 busy the turn is taken again, twice at most; a row that was disturbed even so has a ~.
 
 What to see: in ratios.png a bar that ends left of 1 is faster than PyTorch; whiskers are the
 fastest and the slowest of the rounds. With --growth, growth.png: time and memory of a step against
 batch size, depth and width. On logarithmic axes a line of slope 1 is cost that grows in proportion.
+With --trainings, trainings.png: whole trainings on drawn digits, an epoch in turn. A step should
+take the same time in all; on Intel's processors it does not where dead units leave tiny numbers.
 """
 
 import argparse
-import contextlib
-import importlib
 import importlib.util
 import json
-import subprocess
-import sys
-import time
 from statistics import median
-from types import ModuleType
 from typing import NamedTuple
 
-import numpy as np
 from tqdm import tqdm
 
 import minigrad
-from demos.benchmark_cases import CASES, GROUPS, Case, on_device
+from demos.benchmark_cases import CASES, GROUPS, Case
 from demos.benchmark_machine import machine
-from demos.benchmark_pictures import draw_growth, draw_ratios
+from demos.benchmark_pictures import draw_growth, draw_ratios, draw_trainings
+from demos.benchmark_workers import ask, library_named, processes, work
 from demos.common import plain_parser, run, table
-from demos.foreign_load import ForeignLoad, disturbed
+from demos.foreign_load import disturbed
 from demos.growth import growth
-from demos.workloads import Alone, Products, Step
+from demos.whole_trainings import headings, measure_whole, work_whole
 from minigrad.errors import ArgumentError
-from minigrad.parallel import Threads
 
 COURSE = ""
 TIME = "8 minutes"
 
 TRIES = 3
 OURS = "minigrad", "threads"
-
-# ---------------------------------------------------------------- in the process of one library
-
-
-def seconds_per_call(step: Step, at_least: float, wait: Step = lambda: None) -> float:
-    """The mean time of a call, over as many as fill `at_least` seconds; `wait` till all is done."""
-    calls, start = 0, time.perf_counter()
-    while time.perf_counter() - start < at_least or not calls:
-        step()
-        calls += 1
-    wait()
-    return (time.perf_counter() - start) / calls
-
-
-def products_step(products: Products, device: str) -> Step:
-    """The matrix products of a step, and nothing else."""
-    rng = np.random.default_rng(0)
-    draw = lambda *shape: minigrad.tensor(rng.random(shape, np.float32), device=device).array
-    pairs = [(draw(n, k), draw(k, m)) for n, k, m in products]
-
-    def step() -> None:
-        for a, b in pairs:
-            a @ b
-
-    return step
-
-
-def library_named(name: str) -> ModuleType:
-    """minigrad or torch: what that column of the table runs."""
-    return importlib.import_module("torch" if name == "torch" else "minigrad")
-
-
-def worker(name: str, turn: float, device: str) -> None:
-    """Answer each case's number on standard input with seconds per step, and the foreign load."""
-    lib = on_device(library_named(name), device)
-    wait = lambda: lib.zeros(1).sum().item()  # the device does things in order: this comes last
-    with Threads() if name == "threads" else contextlib.nullcontext() as threads:
-        by = Alone() if threads is None else threads
-        for line in sys.stdin:
-            step, products = CASES[int(line)].make(lib, by)
-            step = products_step(products, device) if name == "products" else step
-            time.sleep(turn / 2)  # till the threads of the one before, which spin, are asleep
-            seconds_per_call(step, turn / 4, wait)  # warm up
-            with ForeignLoad() as load:
-                seconds = seconds_per_call(step, turn, wait)
-            print(seconds, load.processors, flush=True)
-
-
-# ---------------------------------------------------------------- beside it
 
 
 class Row(NamedTuple):
@@ -126,31 +72,9 @@ class Row(NamedTuple):
         return [name, *times]
 
 
-def ask(process: subprocess.Popen, number: int, tries: int) -> tuple[float, float]:
-    """Seconds per step of that case by a worker now, and the load; the quietest of some tries."""
-    answers = []
-    for _ in range(tries):
-        process.stdin.write(f"{number}\n")
-        process.stdin.flush()
-        answer = process.stdout.readline().split()
-        if not answer:
-            raise OSError(f"benchmark: {CASES[number].name}: a library's process has ended")
-        answers.append((float(answer[0]), float(answer[1])))
-        if not disturbed(answers[-1][1]):
-            break
-    return min(answers, key=lambda answer: answer[1])
-
-
 def measure(args: argparse.Namespace, libraries: list[str]) -> list[Row]:
     """Every case that was chosen, by every library in turn."""
-    command = [sys.executable, "-m", "demos.benchmark", "--turn", str(args.turn)]
-    command += ["--device", args.device, "--worker"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with contextlib.ExitStack() as stack:
-        workers = {
-            name: stack.enter_context(subprocess.Popen([*command, name], **pipes))
-            for name in libraries
-        }
+    with processes(libraries, "--turn", f"{args.turn}", "--device", args.device) as workers:
         chosen = [(i, case) for i, case in enumerate(CASES) if case.group in args.only]
         if args.quick:  # one of each group
             chosen = list({case.group: (i, case) for i, case in chosen[::-1]}.values())[::-1]
@@ -165,12 +89,10 @@ def measure(args: argparse.Namespace, libraries: list[str]) -> list[Row]:
             load = 0.0
             for _ in range(args.rounds):
                 for name in able:
-                    found, busy = ask(workers[name], number, args.tries)
+                    found, busy = ask(workers[name], number, case.name, args.tries)
                     seconds[name].append(found)
                     load = max(load, busy)
             rows.append(Row(case, seconds, load))
-        for process in workers.values():
-            process.stdin.close()
     return rows
 
 
@@ -179,9 +101,11 @@ def flags() -> argparse.Namespace:
     made = plain_parser(__doc__, seed="")
     made.add_argument("--only", help=f"some of {','.join(GROUPS)} (default all)")
     made.add_argument("--growth", action="store_true", help="cost against batch, depth and width")
+    made.add_argument("--trainings", action="store_true", help="whole trainings, ten epochs each")
     made.add_argument("--rounds", type=int, default=5, help="turns of each library (5)")
     made.add_argument("--turn", type=float, default=0.4, help="seconds of a turn (0.4)")
     made.add_argument("--worker", help=argparse.SUPPRESS)
+    made.add_argument("--images", help=argparse.SUPPRESS)  # the file that a worker trains on
     args = made.parse_args()
     if args.rounds < 1 or args.turn <= 0:
         raise ArgumentError(
@@ -231,8 +155,11 @@ def save(args: argparse.Namespace, facts: dict[str, str], rows: list[Row]) -> No
 def main() -> None:
     """Measure, print and draw."""
     args = flags()
+    if args.worker and args.images:
+        work_whole(args.worker, args.images, args.device)
+        return
     if args.worker:
-        worker(args.worker, args.turn, args.device)
+        work(args.worker, args.turn, args.device)
         return
     args.folder = args.out / "benchmark"
     libraries, notes = libraries_on(args.device)
@@ -243,6 +170,11 @@ def main() -> None:
         draw_growth(lines, args.folder / "growth.png")
         columns = "cost of a step", "against", "from", "to", "exponent", "at most", ""
         print(table(columns, [line.cells() for line in lines]))
+    elif args.trainings:
+        names = [name for name in ("minigrad", "torch") if name in libraries]
+        trained = measure_whole(names, args.device, *((200, 2) if args.quick else (20_000, 10)))
+        draw_trainings(trained, args.folder / "trainings.png")
+        print(table(headings(names), [times.cells() for times in trained]))
     else:
         rows = measure(args, libraries)
         ratios = [f"{ours} / torch" for ours in OURS if ours in libraries and "torch" in libraries]

@@ -11,6 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from demos import pictures  # noqa: F401  the style
 from demos.growth import AT_MOST, Line
+from demos.whole_trainings import Times
 
 COLOURS = {"minigrad": "C0", "threads": "C1"}
 NAMES = {"torch": "PyTorch's time", "products": "the time of the products alone"}
@@ -47,6 +48,23 @@ def draw_ratios(rows: Sequence[Any], theirs: str, path: Path) -> None:
     axes.set_title("← faster        slower →", fontsize=9)
     axes.grid(axis="y", visible=False)
     axes.legend(loc="best")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def draw_trainings(trained: Sequence[Times], path: Path) -> None:
+    """A panel for each training: what a step took in each epoch, from 0 up."""
+    figure, row = plt.subplots(
+        1, len(trained), figsize=(4 * len(trained), 3.3), squeeze=False, layout="constrained"
+    )
+    for axes, times in zip(row[0], trained, strict=True):
+        for i, (library, found) in enumerate(times.seconds.items()):
+            label = "PyTorch" if library == "torch" else library
+            epochs = range(1, len(found) + 1)
+            axes.plot(epochs, 1e3 * np.array(found), "o-", ms=4, color=f"C{i}", label=label)
+        axes.set(title=times.training.name, xlabel="epoch", ylabel="ms per step", xticks=epochs)
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="best")
     figure.savefig(path)
     plt.close(figure)
 

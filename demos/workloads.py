@@ -3,10 +3,11 @@
 A workload is made for minigrad or for torch, by the same lines; it answers with a step (forward,
 backward, and Adam) and with the sizes of the matrix products that no implementation can do without.
 `by` is who does the work of a step: one worker, `Alone`, or `parallel.Threads`, each a part of it.
+Some can be given the batches to learn, one for each step.
 """
 
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Iterator
+from itertools import pairwise, repeat
 from types import ModuleType
 from typing import Any
 
@@ -62,7 +63,9 @@ def negative_elbo(lib: ModuleType, logits: Any, x: Any, mean: Any, log_var: Any)
     return (bce(logits, x, reduction="sum") + divergence) / len(x)
 
 
-def w1(lib: ModuleType, by: Any, batch: int = 32) -> tuple[Step, Products]:
+def w1(
+    lib: ModuleType, by: Any, batch: int = 32, batches: Iterator | None = None
+) -> tuple[Step, Products]:
     """W1: deck 000's dense autoencoder."""
     nn = lib.nn
     sizes = [784, 128, 64, 12, 3, 12, 64, 128, 784]
@@ -73,18 +76,18 @@ def w1(lib: ModuleType, by: Any, batch: int = 32) -> tuple[Step, Products]:
     weights = parameters(model)
     optimizer = lib.optim.Adam(weights, lr=1e-3, weight_decay=1e-5)
     criterion = nn.MSELoss()
-    x = images(lib, batch, 784)
+    batches = batches or repeat(images(lib, batch, 784))
 
     def step() -> None:
         optimizer.zero_grad()
-        by.backward(lambda x: criterion(model(x), x), (x,), weights)
+        by.backward(lambda x: criterion(model(x), x), (next(batches),), weights)
         optimizer.step()
 
     return step, products([(batch, k, m) for k, m in pairwise(sizes)])
 
 
 def vae_step(
-    lib: ModuleType, by: Any, x: Any, encoder: Any, heads: tuple[Any, Any], decoder: Any
+    lib: ModuleType, by: Any, batches: Iterator, encoder: Any, heads: tuple[Any, Any], decoder: Any
 ) -> Step:
     """One step of a VAE: z = mean + e^(log_var / 2) ε."""
     weights = parameters(encoder, *heads, decoder)
@@ -98,19 +101,22 @@ def vae_step(
 
     def step() -> None:
         optimizer.zero_grad()
-        by.backward(loss, (x,), weights)
+        by.backward(loss, (next(batches),), weights)
         optimizer.step()
 
     return step
 
 
-def w2(lib: ModuleType, by: Any, batch: int) -> tuple[Step, Products]:
+def w2(
+    lib: ModuleType, by: Any, batch: int, batches: Iterator | None = None
+) -> tuple[Step, Products]:
     """W2: deck 004's VAE, 784-512-2-512-784."""
     nn = lib.nn
     encoder = nn.Sequential(nn.Linear(784, 512), nn.ReLU())
     heads = nn.Linear(512, 2), nn.Linear(512, 2)
     decoder = nn.Sequential(nn.Linear(2, 512), nn.ReLU(), nn.Linear(512, 784))
-    step = vae_step(lib, by, images(lib, batch, 784), encoder, heads, decoder)
+    batches = batches or repeat(images(lib, batch, 784))
+    step = vae_step(lib, by, batches, encoder, heads, decoder)
     sizes = [(784, 512), (512, 2), (512, 2), (2, 512), (512, 784)]
     return step, products([(batch, *size) for size in sizes])
 
@@ -127,7 +133,8 @@ def w3(lib: ModuleType, by: Any, batch: int) -> tuple[Step, Products]:
         nn.Linear(20, 1600), nn.ReLU(), nn.Unflatten(1, (64, 5, 5)),
         nn.ConvTranspose2d(64, 32, 5, stride=2), nn.ReLU(), nn.ConvTranspose2d(32, 1, 4, stride=2),
     )  # fmt: skip
-    step = vae_step(lib, by, images(lib, batch, 1, 28, 28), encoder, heads, decoder)
+    batches = repeat(images(lib, batch, 1, 28, 28))
+    step = vae_step(lib, by, batches, encoder, heads, decoder)
     dense = [(batch, 1600, 20), (batch, 1600, 20), (batch, 20, 1600)]
     down = [conv(batch, 13, 1, 32, 4), conv(batch, 5, 32, 64, 4)]
     up = [conv(batch, 5, 32, 64, 5), conv(batch, 13, 1, 32, 4)]
@@ -183,7 +190,8 @@ def w5(lib: ModuleType, by: Any, batch: int) -> tuple[Step, Products]:
     encoder = nn.Sequential(*down, nn.Flatten())
     heads = nn.Linear(4096, 128), nn.Linear(4096, 128)
     decoder = nn.Sequential(nn.Linear(128, 4096), nn.Unflatten(1, (256, 4, 4)), *up)
-    step = vae_step(lib, by, images(lib, batch, 3, 64, 64), encoder, heads, decoder)
+    batches = repeat(images(lib, batch, 3, 64, 64))
+    step = vae_step(lib, by, batches, encoder, heads, decoder)
     convs = [
         conv(batch, 32 >> i, fan_in, fan_out, 4)
         for i, (fan_in, fan_out) in enumerate(pairwise(widths))

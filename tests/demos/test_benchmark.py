@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 import minigrad
-from demos import foreign_load
-from demos.benchmark import Row, ask
+from demos import foreign_load, whole_trainings
+from demos.benchmark import Row
 from demos.benchmark_cases import CASES, LAYERS, WANTED, on_device, one_convolution
+from demos.benchmark_workers import ask
 from demos.foreign_load import ForeignLoad, disturbed
 from demos.growth import Line, peak_bytes
+from demos.whole_trainings import TRAININGS, Times
 from demos.workloads import Alone
 from tests.demos.running import assert_one_line, printed, run_demo
 
@@ -45,6 +47,27 @@ def test_growth_is_drawn(tmp_path):
     text = printed("benchmark", "--growth", "--quick", "--out", tmp_path)
     assert all(f"memory, {model}" in text for model in ("convolutional VAE", "784-width-784"))
     assert (tmp_path / "benchmark" / "growth.png").stat().st_size > 10_000
+
+
+def test_whole_trainings_have_a_row_each(tmp_path):
+    text = printed("benchmark", "--trainings", "--quick", "--out", tmp_path)
+    assert all(training.name in text for training in TRAININGS)
+    assert (tmp_path / "benchmark" / "trainings.png").stat().st_size > 10_000
+
+
+def test_an_epoch_shows_every_image_once_and_the_next_in_another_order():
+    found = whole_trainings.batches(minigrad, np.arange(12.0)[:, None], 4)
+    first, second = (np.concatenate([next(found).numpy()[:, 0] for _ in range(3)]) for _ in "12")
+    assert [*sorted(first)] == [*sorted(second)] == [*range(12)]
+    assert [*first] != [*second]
+
+
+def test_a_training_takes_the_sum_of_its_epochs():
+    """Ten steps an epoch: 10 (1 + 3) ms of ours, 10 (2 + 6) of theirs."""
+    seconds = {"minigrad": [0.001, 0.003], "torch": [0.002, 0.006]}
+    cells = Times(TRAININGS[0], 10, seconds, 0.0).cells()
+    assert cells == [TRAININGS[0].name, "20", "1.00", "3.00", "0.0", "2.00", "6.00", "0.1", "0.50"]
+    assert Times(TRAININGS[0], 10, {"minigrad": [0.1]}, 0.5).cells()[0].startswith("~ ")
 
 
 @pytest.mark.parametrize(
@@ -151,10 +174,10 @@ class Library:
 
 def test_a_disturbed_turn_is_taken_again():
     process = Library("3.0 0.9", "1.0 0.02", "9.0 0.0")
-    assert ask(process, 0, tries=3) == (1.0, 0.02) and process.answers == ["9.0 0.0"]
-    assert ask(Library("3.0 0.9", "2.0 0.4", "5.0 0.6"), 0, tries=3) == (2.0, 0.4)
-    with pytest.raises(OSError, match="W1 .*: a library's process has ended"):
-        ask(Library(), 0, tries=3)
+    assert ask(process, 0, "W1", tries=3) == (1.0, 0.02) and process.answers == ["9.0 0.0"]
+    assert ask(Library("3.0 0.9", "2.0 0.4", "5.0 0.6"), 0, "W1", tries=3) == (2.0, 0.4)
+    with pytest.raises(OSError, match="benchmark: W1: a library's process has ended"):
+        ask(Library(), 0, "W1", tries=3)
 
 
 # ---------------------------------------------------------------- growth
