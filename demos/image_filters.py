@@ -55,7 +55,7 @@ def flags() -> argparse.Namespace:
     args = made.parse_args()
     args.side = args.side if args.side is not None else 128 if args.quick else 320
     args.steps = args.steps if args.steps is not None else 60 if args.quick else 500
-    expect_at_least(args, side=32, steps=1, seed=0)
+    expect_at_least(args, side=32, k=1, stride=1, dilation=1, steps=1, seed=0)
     return args
 
 
