@@ -8,10 +8,14 @@ from minigrad.optim.optimizer import Optimizer
 
 
 class LRScheduler:
-    """Sets each group's `lr` to a multiple of what it was at the start, by the epoch's number.
+    """Changes each group's `lr` as `rate` changes from the epoch before to this one.
 
+    Alone, it makes it `rate`. What else has changed it stays in effect, be it by hand or by another
+    scheduler, as in PyTorch: the part above `eta_min` keeps its proportion to what it would be.
     With `last_epoch`, it goes on after that epoch; the optimiser's groups know their start then.
     """
+
+    eta_min = 0.0
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self.optimizer = optimizer
@@ -33,8 +37,15 @@ class LRScheduler:
     def step(self) -> None:
         """Begin the next epoch."""
         self.last_epoch += 1
+        if self.last_epoch == 0:
+            return
         for group, initial in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
-            group["lr"] = self.rate(initial, self.last_epoch)
+            before, now = (self.rate(initial, self.last_epoch - i) for i in (1, 0))
+            if before == self.eta_min:
+                group["lr"] += now - before
+            else:
+                part = (group["lr"] - self.eta_min) / (before - self.eta_min)
+                group["lr"] = self.eta_min + part * (now - self.eta_min)
 
     def get_last_lr(self) -> list[float]:
         """The learning rate of each group now."""
@@ -42,13 +53,17 @@ class LRScheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the schedule stands."""
-        return {"last_epoch": self.last_epoch, "base_lrs": self.base_lrs}
+        return {
+            "last_epoch": self.last_epoch, "base_lrs": self.base_lrs, "_last_lr": self.get_last_lr()
+        }  # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from where `state_dict` was taken."""
+        """Continue from where `state_dict` was taken, with the learning rates of then."""
         self.base_lrs = list(state_dict["base_lrs"])
-        self.last_epoch = int(state_dict["last_epoch"]) - 1
-        self.step()
+        self.last_epoch = int(state_dict["last_epoch"])
+        rates = state_dict.get("_last_lr", self.get_last_lr())  # older ones do not have it
+        for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = float(lr)
 
 
 class StepLR(LRScheduler):

@@ -322,6 +322,27 @@ def test_schedules_equal_pytorchs(make, expected):
     np.testing.assert_allclose(rates, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("by_hand", [1.0, 0.5])
+def test_schedules_multiply_and_keep_what_was_changed_by_hand(by_hand):
+    """A cosine of period 4 down to 0.1, and half of what is above 0 every second epoch."""
+    optimizer = optim.SGD([start(1.0)], lr=1.0)
+    schedules = [
+        optim.lr_scheduler.CosineAnnealingLR(optimizer, 4, 0.1),
+        optim.lr_scheduler.StepLR(optimizer, 2, 0.5),
+    ]
+    falls = [(1 + np.cos(np.pi * t / 4)) / 2 for t in range(4)]
+    rate = 1.0
+    for epoch in range(1, 4):
+        if epoch == 2:
+            optimizer.param_groups[0]["lr"] *= by_hand
+            rate *= by_hand
+        for schedule in schedules:
+            schedule.step()
+        rate = 0.1 + (rate - 0.1) * falls[epoch] / falls[epoch - 1]
+        rate *= 0.5 if epoch == 2 else 1.0
+        np.testing.assert_allclose(optimizer.param_groups[0]["lr"], rate, rtol=1e-12)
+
+
 def test_a_schedule_may_begin_after_an_epoch():
     optimizer = optim.SGD([start(1.0)], lr=1.0)
     whole = optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
