@@ -31,9 +31,9 @@ import minigrad
 from demos.benchmark_cases import CASES, GROUPS, Case
 from demos.benchmark_machine import machine
 from demos.benchmark_pictures import draw_growth, draw_ratios, draw_trainings
-from demos.benchmark_workers import ask, library_named, processes, work
+from demos.benchmark_workers import library_named, processes, take_turns, work
 from demos.common import plain_parser, run, table
-from demos.foreign_load import disturbed
+from demos.foreign_load import disturbed, marked
 from demos.growth import growth
 from demos.whole_trainings import headings, measure_whole, work_whole
 from minigrad.errors import ArgumentError
@@ -58,7 +58,6 @@ class Row(NamedTuple):
 
     def cells(self, libraries: list[str]) -> list[str]:
         """Its row of the table."""
-        name = ("~ " if disturbed(self.load) else "") + self.case.name
         times = [
             f"{1e3 * median(self.seconds[library]):.2f}" if library in self.seconds else "-"
             for library in libraries
@@ -69,7 +68,7 @@ class Row(NamedTuple):
                 times.append(
                     f"{median(found):.2f} ({min(found):.2f}-{max(found):.2f})" if found else "-"
                 )
-        return [name, *times]
+        return [marked(self.case.name, self.load), *times]
 
 
 def measure(args: argparse.Namespace, libraries: list[str]) -> list[Row]:
@@ -80,19 +79,13 @@ def measure(args: argparse.Namespace, libraries: list[str]) -> list[Row]:
             chosen = list({case.group: (i, case) for i, case in chosen[::-1]}.values())[::-1]
         rows = []
         for number, case in tqdm(chosen, "cases", leave=False):
-            able = [
-                name for name in libraries
+            able = {
+                name: worker for name, worker in workers.items()
                 if not (name == "threads" and not case.has_batch)
                 and not (name == "products" and case.group in ("ops", "adam"))
-            ]  # fmt: skip
-            seconds: dict[str, list[float]] = {name: [] for name in able}
-            load = 0.0
-            for _ in range(args.rounds):
-                for name in able:
-                    found, busy = ask(workers[name], number, case.name, args.tries)
-                    seconds[name].append(found)
-                    load = max(load, busy)
-            rows.append(Row(case, seconds, load))
+            }  # fmt: skip
+            turns = take_turns(able, number, case.name, range(args.rounds), args.tries)
+            rows.append(Row(case, *turns))
     return rows
 
 
@@ -165,6 +158,7 @@ def main() -> None:
     libraries, notes = libraries_on(args.device)
     args.folder.mkdir(parents=True, exist_ok=True)
     facts = machine(args.device, "torch" in libraries)
+    rows = []
     if args.growth:
         lines = growth(args.device, args.quick)
         draw_growth(lines, args.folder / "growth.png")
@@ -172,18 +166,18 @@ def main() -> None:
         print(table(columns, [line.cells() for line in lines]))
     elif args.trainings:
         names = [name for name in ("minigrad", "torch") if name in libraries]
-        trained = measure_whole(names, args.device, *((200, 2) if args.quick else (20_000, 10)))
-        draw_trainings(trained, args.folder / "trainings.png")
-        print(table(headings(names), [times.cells() for times in trained]))
+        rows = measure_whole(names, args.device, *((200, 2) if args.quick else (20_000, 10)))
+        draw_trainings(rows, args.folder / "trainings.png")
+        print(table(headings(names), [row.cells() for row in rows]))
     else:
         rows = measure(args, libraries)
         ratios = [f"{ours} / torch" for ours in OURS if ours in libraries and "torch" in libraries]
         print(table(["ms per step (median)", *libraries, *ratios],
                     [row.cells(libraries) for row in rows]))  # fmt: skip
-        if any(disturbed(row.load) for row in rows):
-            notes.append("~ other programs were busy in some turns of this row, however often")
         draw_ratios(rows, "torch" if ratios else "products", args.folder / "ratios.png")
         save(args, facts, rows)
+    if any(disturbed(row.load) for row in rows):
+        notes.append("~ other programs were busy in some turns of this row, however often")
     print("\n".join([*notes, ", ".join(f"{v}" for v in facts.values())]))
 
 

@@ -5,8 +5,10 @@ import importlib
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -53,15 +55,20 @@ def requests() -> Iterator[int]:
     yield from map(int, sys.stdin)
 
 
-def answer(seconds: float, load: ForeignLoad) -> None:
+def reply(seconds: float, load: ForeignLoad) -> None:
     """Seconds per step, and how many processors others kept busy, to who asks."""
     print(seconds, load.processors, flush=True)
+
+
+def wait_for(lib: Any) -> None:
+    """Till its device has done all: it does things in order, and this comes last."""
+    lib.zeros(1).sum().item()
 
 
 def work(name: str, turn: float, device: str) -> None:
     """Answer each case's number on standard input with the time of its first steps."""
     lib = on_device(library_named(name), device)
-    wait = lambda: lib.zeros(1).sum().item()  # the device does things in order: this comes last
+    wait = partial(wait_for, lib)
     with Threads() if name == "threads" else contextlib.nullcontext() as threads:
         by = Alone() if threads is None else threads
         for number in requests():
@@ -71,7 +78,7 @@ def work(name: str, turn: float, device: str) -> None:
             seconds_per_call(step, turn / 4, wait)  # warm up
             with ForeignLoad() as load:
                 seconds = seconds_per_call(step, turn, wait)
-            answer(seconds, load)
+            reply(seconds, load)
 
 
 # ---------------------------------------------------------------- beside it
@@ -107,3 +114,17 @@ def ask(process: subprocess.Popen, number: int, what: str, tries: int) -> tuple[
         if not disturbed(answers[-1][1]):
             break
     return min(answers, key=lambda answer: answer[1])
+
+
+def take_turns(
+    workers: Mapping[str, subprocess.Popen], number: int, what: str, rounds: Iterable, tries: int
+) -> tuple[dict[str, list[float]], float]:
+    """Seconds per step of each worker in each round, and the most foreign load."""
+    seconds: dict[str, list[float]] = {name: [] for name in workers}
+    load = 0.0
+    for _ in rounds:
+        for name, process in workers.items():
+            found, busy = ask(process, number, what, tries)
+            seconds[name].append(found)
+            load = max(load, busy)
+    return seconds, load

@@ -39,3 +39,8 @@ class ForeignLoad:
 def disturbed(processors: float) -> bool:
     """Whether others were too busy for a measurement to be trusted; unknown counts as quiet."""
     return processors > LIMIT
+
+
+def marked(name: str, processors: float) -> str:
+    """The name of a row, with a ~ if its measurement was disturbed."""
+    return f"~ {name}" if disturbed(processors) else name

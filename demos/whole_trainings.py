@@ -3,15 +3,21 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from demos.benchmark_cases import on_device
-from demos.benchmark_workers import answer, ask, library_named, processes, requests
-from demos.foreign_load import ForeignLoad, disturbed
+from demos.benchmark_workers import (
+    library_named,
+    processes,
+    reply,
+    requests,
+    take_turns,
+    wait_for,
+)
+from demos.foreign_load import ForeignLoad, marked
 from demos.workloads import Alone, Products, Step, w1, w2
 from minigrad.data.glyphs import glyphs
 
@@ -25,9 +31,9 @@ class Training(NamedTuple):
 
 
 TRAININGS = (
-    Training("W1 dense autoencoder, batch 32", 32, partial(w1, batch=32)),
-    Training("W2 VAE 784-512-2, batch 50", 50, partial(w2, batch=50)),
-    Training("W2 VAE 784-512-2, batch 128", 128, partial(w2, batch=128)),
+    Training("W1 dense autoencoder, batch 32", 32, w1),
+    Training("W2 VAE 784-512-2, batch 50", 50, w2),
+    Training("W2 VAE 784-512-2, batch 128", 128, w2),
 )
 
 
@@ -41,9 +47,11 @@ class Times(NamedTuple):
 
     def cells(self) -> list[str]:
         """Its row of the table."""
-        name = ("~ " if disturbed(self.load) else "") + self.training.name
         whole = {library: sum(found) * self.steps for library, found in self.seconds.items()}
-        row = [name, f"{self.steps * len(self.seconds['minigrad']):,}"]
+        row = [
+            marked(self.training.name, self.load),
+            f"{self.steps * len(self.seconds['minigrad']):,}",
+        ]
         for library, found in self.seconds.items():
             row += [f"{1e3 * found[0]:.2f}", f"{1e3 * found[-1]:.2f}", f"{whole[library]:.1f}"]
         return [*row, f"{whole['minigrad'] / whole['torch']:.2f}" if "torch" in whole else "-"]
@@ -66,23 +74,23 @@ def batches(lib: Any, images: np.ndarray, size: int) -> Iterator:
 
 def work_whole(name: str, path: str, device: str) -> None:
     """Answer each training's number on standard input with the time of its next epoch."""
-    images = np.load(path)
-    library_named(name).manual_seed(0)
-    lib = on_device(library_named(name), device)
+    images, library = np.load(path), library_named(name)
+    library.manual_seed(0)
+    lib = on_device(library, device)
     steps: dict[int, Step] = {}
     for number in requests():
         training = TRAININGS[number]
         if number not in steps:
             learned = batches(lib, images, training.batch)
-            steps[number] = training.make(lib, Alone(), batches=learned)[0]
+            steps[number] = training.make(lib, Alone(), training.batch, learned)[0]
         count = len(images) // training.batch
         with ForeignLoad() as load:
             start = time.perf_counter()
             for _ in range(count):
                 steps[number]()
-            lib.zeros(1).sum().item()  # a device does things in order: this comes last
+            wait_for(lib)
             seconds = (time.perf_counter() - start) / count
-        answer(seconds, load)
+        reply(seconds, load)
 
 
 def measure_whole(libraries: list[str], device: str, images: int, epochs: int) -> list[Times]:
@@ -93,12 +101,7 @@ def measure_whole(libraries: list[str], device: str, images: int, epochs: int) -
         np.save(path, glyphs(images, seed=0).images.reshape(images, -1).astype(np.float32))
         with processes(libraries, "--device", device, "--images", path) as workers:
             for number, training in enumerate(TRAININGS):
-                seconds: dict[str, list[float]] = {name: [] for name in libraries}
-                load = 0.0
-                for _ in tqdm(range(epochs), training.name, leave=False):
-                    for name, process in workers.items():
-                        found, busy = ask(process, number, training.name, tries=1)
-                        seconds[name].append(found)
-                        load = max(load, busy)
-                rows.append(Times(training, images // training.batch, seconds, load))
+                turns = tqdm(range(epochs), training.name, leave=False)
+                found = take_turns(workers, number, training.name, turns, tries=1)
+                rows.append(Times(training, images // training.batch, *found))
     return rows

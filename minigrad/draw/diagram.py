@@ -67,7 +67,7 @@ class Graph(NamedTuple):
 
 
 def graph(
-    outputs: Variable | Sequence[Variable],
+    outputs: Variable | Iterable[Variable],
     names: Mapping[str, Variable] | None = None,
     module: Module | None = None,
     max_nodes: int = 150,
@@ -88,7 +88,8 @@ def graph(
 
     Raises GraphError if the graph was freed by a sweep; DTypeError for what is no tensor.
     """
-    outputs = list(outputs) if isinstance(outputs, Sequence) else [outputs]
+    several = isinstance(outputs, Iterable) and not isinstance(outputs, Variable)
+    outputs = list(outputs) if several else [outputs]
     check_tensors("graph", *outputs)
     if max_nodes < 1:
         raise ArgumentError(f"graph: max_nodes: got {max_nodes}; expected at least 1")

@@ -206,10 +206,16 @@ def test_boxes_are_reordered_until_arrows_do_not_cross():
     assert all((x[a] - x[b]) * (x[c] - x[d]) >= 0 for (a, c), (b, d) in pairs)
 
 
+def test_outputs_may_be_the_values_of_a_mapping():
+    x = tensor(1.0, requires_grad=True)
+    losses = {"a": x.exp(), "b": x.sin()}
+    assert draw.graph(losses.values()).edges == draw.graph([*losses.values()]).edges
+
+
 def test_what_is_no_tensor_is_refused():
     """A model's loss may be a mapping of tensors, and a loop over that gives names."""
     for outputs, kinds in (
-        ({"loss": tensor(1.0)}, "dict"),
+        ({"loss": tensor(1.0)}, "str"),
         (3, "int"),
         ([tensor(1.0), 2], "Tensor, int"),
     ):
