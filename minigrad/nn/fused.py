@@ -16,7 +16,7 @@ from minigrad.backend import Array, array_module
 from minigrad.engine import Primitive, Variable, grad, is_grad_enabled, last_edit
 from minigrad.ops.elementwise import sqrt, square
 from minigrad.ops.reduction import mean
-from minigrad.ops.shape import STRETCH, reshape, sum_array
+from minigrad.ops.shape import STRETCH, in_full, reshape, sum_array
 
 
 class Fused(Primitive):
@@ -80,18 +80,6 @@ def sum_product(a: Array, b: Array, axes: tuple[int, ...], keepdims: bool = Fals
 def beside(v: Any, shape: Sequence[int], axes: Sequence[int]) -> Any:
     """A tensor or array v that is the same along `axes` of `shape`, with those axes as size 1."""
     return v.reshape(tuple(1 if i in axes else n for i, n in enumerate(shape)))
-
-
-def in_full(v: Array, x: Array) -> Array:
-    """v (1, C, 1, …) repeated to one image (1, C, H, W), in the memory order of the images x.
-
-    Beside that, NumPy runs through x in long stretches, twice as fast.
-    """
-    if v.ndim < 3 or len(v) != 1:
-        return v
-    full = array_module(x).empty_like(x[:1])
-    full[...] = v
-    return full
 
 
 def standardize_composed(x: Variable, *, moments: Moments) -> Variable:

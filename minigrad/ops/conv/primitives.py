@@ -40,6 +40,7 @@ from minigrad.ops.arguments import check_float
 from minigrad.ops.conv import im2col, matrix, stretched
 from minigrad.ops.conv.geometry import ConvGeometry
 from minigrad.ops.linear import Product
+from minigrad.ops.shape import in_full
 
 # ---------------------------------------------------------------- the closed set
 
@@ -90,7 +91,7 @@ def _with_bias(product: Primitive) -> Primitive:
                 f"{w.shape}, groups {geometry.groups}"
             )
         y = product.forward(x, w, geometry=geometry, lowering=lowering)
-        y += bias[:, None, None]
+        y += in_full(bias[None, :, None, None], y)
         return y
 
     fused = Product(forward)
