@@ -106,12 +106,14 @@ def scatter(y: Array, w: Array, geometry: ConvGeometry) -> Array:
 
 
 def products(x: Array, y: Array, geometry: ConvGeometry) -> Array:
-    """W̄ = Yᵀ X"""
+    """W̄ = Yᵀ X; with FEW channels image by image, so that it stays in the cache."""
     X, Y = im2col(x, geometry), _rows(y, geometry)
     if X.flags.c_contiguous:
-        W = Y.swapaxes(1, 2) @ X  # Yᵀ X
-    else:
-        W = (X.swapaxes(1, 2) @ Y).swapaxes(1, 2)  # (Xᵀ Y)ᵀ: Xᵀ is the one in order here
+        W = Y.swapaxes(1, 2) @ X
+    else:  # Xᵀ is the one in order: W̄ᵀ = Σ Xᵀ Y
+        (g, rows, length), n = X.shape, len(x)
+        Xᵀ = X.swapaxes(1, 2).reshape(g, length, n, rows // n).swapaxes(1, 2)
+        W = (Xᵀ @ Y.reshape(g, n, rows // n, -1)).sum(1).swapaxes(1, 2)
     (kh, kw), c = geometry.kernel_size, x.shape[1] // geometry.groups
     return W.reshape(y.shape[1], kh, kw, c).transpose(0, 3, 1, 2)
 
