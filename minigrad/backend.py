@@ -366,6 +366,25 @@ def is_first_worker() -> bool:
     return worker is None or worker.number == 0
 
 
+_sharing: ContextVar[tuple[int, Callable]] = ContextVar("sharing", default=(1, map))
+
+
+@contextlib.contextmanager
+def shared_by(workers: int, each: Callable) -> Iterator[None]:
+    """Within it `share_out` has so many workers, and each(function, items) sets them to work."""
+    token = _sharing.set((workers, each))
+    try:
+        yield
+    finally:
+        _sharing.reset(token)
+
+
+def share_out(function: Callable[[int, int], None]) -> None:
+    """function(i, n) by each worker i of n, at the same time; function(0, 1) if there are none."""
+    workers, each = _sharing.get()
+    list(each(lambda i: function(i, workers), range(workers)))
+
+
 def processors() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

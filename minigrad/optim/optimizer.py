@@ -4,23 +4,32 @@ The formulas are entry by entry, so it does not matter to them where one paramet
 next begins. At its first step an optimiser therefore moves the parameters that it steps together
 into one flat buffer (each stays a view of its stretch) and computes on that, in pieces small enough
 for the processor's cache, writing into memory that it already has: several times faster than a
-fresh array for every operation. Now and then it looks for numbers too small to matter, which would
-slow down all that follows.
+fresh array for every operation. Where there are worker threads, each takes some of the pieces. Now
+and then an optimiser looks for numbers too small to matter, which would slow down all that follows.
 """
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from numbers import Real
 from typing import Any
 
 from minigrad import kernels
-from minigrad.backend import CPU, Array, array_module, keep_freed_memory, to_device
+from minigrad.backend import (
+    CPU,
+    Array,
+    array_module,
+    keep_freed_memory,
+    share_out,
+    to_device,
+)
 from minigrad.creation import tensor
 from minigrad.engine import enable_grad, mark_edited
 from minigrad.errors import ArgumentError, CheckpointError, DTypeError
 from minigrad.tensor import Tensor
 
 PIECE = 1 << 16  # entries updated at a time: four arrays of 256 kB stay in the cache
+SHARED = 1 << 18  # entries from which on it pays to have workers share them
 FORGET_EVERY = 100  # steps; by then a momentum has become 0.9¹⁰⁰ = 3e-5 of what it was
 FORGOTTEN = {"float32": 1e-32, "float64": 1e-302}  # what is less becomes 0
 
@@ -34,7 +43,7 @@ class Block:
         self.step = states[0]["step"]
         self.values = xp.concatenate([p.array.ravel() for p in params])
         self.piece = PIECE if place == CPU else max(PIECE, self.values.size)  # a device has no need
-        self.scratch = xp.empty((2, min(self.piece, self.values.size)), self.values.dtype)
+        self.scratch: dict[int, Array] = {}  # two arrays of a piece for each worker
         self.buffers = {
             name: xp.concatenate([to_device(s[name], place).ravel() for s in states])
             for name in states[0]
@@ -60,13 +69,18 @@ class Block:
             )
         )
 
-    def pieces(self) -> Iterator[tuple[Array, Array, dict[str, Array]]]:
-        """(values, gradients, state) of one stretch after the other."""
+    def pieces(self, i: int, n: int) -> Iterator[tuple[Array, Array, dict[str, Array], tuple]]:
+        """(values, gradients, state, scratch) of one stretch after the other; share i of n."""
+        scratch = self.scratch.get(i)
+        if scratch is None:
+            size = 2, min(self.piece, self.values.size)
+            scratch = self.scratch[i] = array_module(self.values).empty(size, self.values.dtype)
         start = 0
-        for g in self._gradients():
+        for number, g in enumerate(self._gradients()):
             part = slice(start, start + g.size)
-            buffers = {name: buffer[part] for name, buffer in self.buffers.items()}
-            yield self.values[part], g, buffers
+            if number % n == i:
+                buffers = {name: buffer[part] for name, buffer in self.buffers.items()}
+                yield self.values[part], g, buffers, (scratch[0, : g.size], scratch[1, : g.size])
             start = part.stop
 
     def _gradients(self) -> Iterator[Array]:
@@ -161,8 +175,17 @@ class Optimizer:
 
     def _advance(self, block: Block, group: dict[str, Any]) -> None:
         block.step += 1
-        for w, g, state in block.pieces():
-            spare, scratch = block.scratch[0, : w.size], block.scratch[1, : w.size]
+        advance = partial(self._advance_share, block, group)
+        if block.values.size < SHARED:
+            advance(0, 1)
+        else:
+            share_out(advance)
+        for p in block.params:
+            self.state[p]["step"] = block.step
+        mark_edited(block.values)
+
+    def _advance_share(self, block: Block, group: dict[str, Any], i: int, n: int) -> None:
+        for w, g, state, (spare, scratch) in block.pieces(i, n):
             if group["maximize"]:
                 g = -g
             if group["weight_decay"]:
@@ -171,9 +194,6 @@ class Optimizer:
             if block.step % FORGET_EVERY == 0:
                 for a in (w, *state.values()):
                     _forget_traces(a, scratch)
-        for p in block.params:
-            self.state[p]["step"] = block.step
-        mark_edited(block.values)
 
     def buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
         """The names of the arrays kept per entry."""

@@ -118,9 +118,10 @@ class FlatGradient:
             for p, place in zip(parameters, places, strict=True)
         ]
 
-    def write_sum(self, parts: Sequence[Gradients]) -> None:
-        """Σ of the parts' gradients."""
-        for stretch, *gradients in zip(self.stretches, *parts, strict=True):
+    def write_sum(self, parts: Sequence[Gradients], i: int = 0, n: int = 1) -> None:
+        """Σ of the parts' gradients; or share i of n of that, about as large as the others."""
+        sums = sorted(zip(self.stretches, *parts, strict=True), key=lambda sum: sum[0].size)
+        for stretch, *gradients in sums[i::n]:
             found = [g.array for g in gradients if g is not None]
             first, second, *others = found + [0.0] * (2 - len(found))
             array_module(stretch).add(first, second, out=stretch)

@@ -6,10 +6,12 @@ processor, and products held to one thread, everything runs on all of them.
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
-from minigrad.backend import processors
+from minigrad.backend import processors, share_out, shared_by
 from minigrad.errors import ArgumentError
 from minigrad.nn.module import Module
 from minigrad.parallel.parts import (
@@ -56,13 +58,14 @@ class Threads:
         self.workers = workers
 
     def __enter__(self) -> "Threads":
-        self._limits = threadpool_limits(1, user_api="blas")
-        self._pool = ThreadPoolExecutor(self.workers)
+        self._open = ExitStack()
+        self._open.enter_context(threadpool_limits(1, user_api="blas"))
+        self._pool = self._open.enter_context(ThreadPoolExecutor(self.workers))
+        self._open.enter_context(shared_by(self.workers, self._each))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown()
-        self._limits.restore_original_limits()
+        self._open.close()
 
     def backward(
         self, loss: Loss, batch: Batch, parameters: Iterable[Tensor]
@@ -79,7 +82,7 @@ class Threads:
         found = self._each(lambda part: part_gradient(loss, part, wanted), cut(batch, self.workers))
         values, gradients = zip(*found, strict=True)
         total = FlatGradient(wanted)
-        total.write_sum(gradients)
+        share_out(partial(total.write_sum, gradients))
         total.hand_out(any(g is not None for g in found) for found in zip(*gradients, strict=True))
         return added(values)
 

@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_info
 
 import minigrad as mg
 from minigrad import nn, optim
-from minigrad.backend import as_worker, default_generator
+from minigrad.backend import as_worker, default_generator, share_out
 from minigrad.data import DataLoader, TensorDataset
 from minigrad.errors import ArgumentError, NonFiniteError, ShapeError
 from minigrad.nn import functional as F
@@ -203,3 +203,34 @@ def test_training_with_workers_stops_at_a_loss_that_is_no_number():
     loader = DataLoader(TensorDataset(x, t), 8)
     with Threads(2) as threads, pytest.raises(NonFiniteError, match="step 1 of epoch 1"):
         fit(model, bad, optim.SGD(model.parameters()), loader, 1, progress=False, workers=threads)
+
+
+def test_a_step_is_shared_out():
+    """Both workers step, each some pieces, and it is the step of one, to the last bit."""
+    n = 3 * optim.optimizer.SHARED
+
+    def stepped(workers):
+        w = nn.Parameter(mg.randn(n, generator=mg.Generator().manual_seed(0)))
+        b = nn.Parameter(mg.ones(5))
+        optimizer, by = optim.Adam([w, b], lr=0.1, weight_decay=0.1), set()
+        update = optimizer.update
+        optimizer.update = lambda *args: (by.add(threading.get_ident()), update(*args))
+        with Threads(workers):
+            for _ in range(3):
+                w.grad, b.grad = w.detach() * 0.5, b.detach() * 2.0
+                optimizer.step()
+        return w.detach().numpy(), b.detach().numpy(), by
+
+    (*alone, one), (*shared, both) = stepped(1), stepped(2)
+    for a, b in zip(alone, shared, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert len(one) == 1 and len(both) == 2
+
+
+def test_nothing_is_shared_out_after_the_with_statement():
+    found = []
+    share_out(lambda i, n: found.append((i, n)))
+    with Threads(3):
+        share_out(lambda i, n: found.append((i, n)))
+    share_out(lambda i, n: found.append((i, n)))
+    assert found[0] == found[-1] == (0, 1) and sorted(found[1:-1]) == [(0, 3), (1, 3), (2, 3)]
