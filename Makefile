@@ -33,7 +33,7 @@ format: $(VENV)/test.stamp ## put the source into its standard format
 	$(BIN)/ruff check --fix --select I .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/demos.stamp ## measure the speed
+bench: $(VENV)/demos.stamp $(VENV)/fast.stamp ## measure the speed
 	@$(BIN)/python -m demos.benchmark
 
 GALLERY = autoencoder conv_arithmetic image_filters conv_autoencoder feature_visualisation \
@@ -68,7 +68,7 @@ clean: ## remove .venv and what the tools leave; pictures in out/ stay
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# demos.stamp and test.stamp say that the extra of that name is installed.
+# demos.stamp, fast.stamp and test.stamp say that the extra of that name is installed.
 # Only a change of these two files can change what an extra needs.
 $(VENV)/%.stamp: setup.cfg pyproject.toml
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \

@@ -3,9 +3,10 @@
 The cases are the course's models with random data (forward, backward and an Adam step), their
 convolutions alone, Adam alone, and what an operation costs beside arithmetic. The same lines run in
 both libraries, each in a process of its own; they take turns, and a ratio is the median over the
-rounds of one turn against the next. "threads" is minigrad with the batch split over as many as
-there are processors, by `minigrad.parallel`. "products" is the time of the step's matrix products
-alone, in NumPy: nothing that uses NumPy can be faster.
+rounds of one turn against the next. "minigrad" needs NumPy alone; "compiled" has Numba compile the
+loops of `minigrad.kernels`, if it is installed (the extra `fast`); "threads" also splits the batch
+over as many threads as there are processors, by `minigrad.parallel`. "products" is the time of the
+step's matrix products alone, in NumPy: nothing that uses NumPy can be faster.
 
 Each turn trains a new model: one that has long learned its only batch by heart has gradients of
 1e-40, and an Intel processor multiplies such numbers a hundred times slower than others. A turn
@@ -37,12 +38,13 @@ from demos.foreign_load import disturbed, marked
 from demos.growth import growth
 from demos.whole_trainings import headings, measure_whole, work_whole
 from minigrad.errors import ArgumentError
+from minigrad.kernels.processor import numba
 
 COURSE = ""
 TIME = "8 minutes"
 
 TRIES = 3
-OURS = "minigrad", "threads"
+OURS = "minigrad", "compiled", "threads"
 
 
 class Row(NamedTuple):
@@ -121,8 +123,11 @@ def libraries_on(device: str) -> tuple[list[str], list[str]]:
     """
     minigrad.zeros(1, device=device)
     names, notes = [*OURS, "products"], []
-    if device != "cpu":  # a GPU is busy with one batch
-        names.remove("threads")
+    if device != "cpu":  # a GPU is busy with one batch, and has kernels of its own
+        names = ["minigrad", "products"]
+    elif not numba():
+        names.remove("compiled")
+        notes.append("Numba is not installed; with it, there is a column for what it compiles")
     if not importlib.util.find_spec("torch"):
         notes.append("PyTorch is not installed; with it, there is a column for it")
     elif device != "cpu" and not library_named("torch").cuda.is_available():
@@ -165,7 +170,7 @@ def main() -> None:
         columns = "cost of a step", "against", "from", "to", "exponent", "at most", ""
         print(table(columns, [line.cells() for line in lines]))
     elif args.trainings:
-        names = [name for name in ("minigrad", "torch") if name in libraries]
+        names = [name for name in libraries if name not in ("threads", "products")]
         rows = measure_whole(names, args.device, *((200, 2) if args.quick else (20_000, 10)))
         draw_trainings(rows, args.folder / "trainings.png")
         print(table(headings(names), [row.cells() for row in rows]))

@@ -13,7 +13,7 @@ from demos import pictures  # noqa: F401  the style
 from demos.growth import AT_MOST, Line
 from demos.whole_trainings import Times
 
-COLOURS = {"minigrad": "C0", "threads": "C1"}
+COLOURS = {"minigrad": "C0", "compiled": "C2", "threads": "C1"}
 NAMES = {"torch": "PyTorch's time", "products": "the time of the products alone"}
 
 

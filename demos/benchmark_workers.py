@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import os
 import subprocess
 import sys
 import time
@@ -89,9 +90,14 @@ def processes(libraries: Sequence[str], *flags: str) -> Iterator[dict[str, subpr
     """One of each library, all of them ready; they end with the `with` statement."""
     command = [sys.executable, "-m", "demos.benchmark", *flags, "--worker"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    alone = {**os.environ, "MINIGRAD_KERNELS": "0"}
     with contextlib.ExitStack() as stack:
         started = {
-            name: stack.enter_context(subprocess.Popen([*command, name], **pipes))
+            name: stack.enter_context(
+                subprocess.Popen(
+                    [*command, name], **pipes, env=alone if name == "minigrad" else None
+                )
+            )
             for name in libraries
         }
         for process in started.values():

@@ -54,13 +54,15 @@ class Times(NamedTuple):
         ]
         for library, found in self.seconds.items():
             row += [f"{1e3 * found[0]:.2f}", f"{1e3 * found[-1]:.2f}", f"{whole[library]:.1f}"]
-        return [*row, f"{whole['minigrad'] / whole['torch']:.2f}" if "torch" in whole else "-"]
+        theirs = whole.pop("torch", None)
+        return [*row, *(f"{ours / theirs:.2f}" if theirs else "-" for ours in whole.values())]
 
 
 def headings(libraries: list[str]) -> list[str]:
     """What stands above the cells."""
     each = [f"{name}: {what}" for name in libraries for what in ("first", "last", "all, s")]
-    return ["ms per step in an epoch", "steps", *each, "minigrad / torch"]
+    ratios = [f"{name} / torch" for name in libraries if name != "torch"]
+    return ["ms per step in an epoch", "steps", *each, *ratios]
 
 
 def batches(lib: Any, images: np.ndarray, size: int) -> Iterator:

@@ -2,7 +2,7 @@
 
 NumPy holds them on the CPU; CuPy, if it is installed, on a CUDA device. An operation never names
 either: it asks `array_module` of the arrays that it was given. This is the only file that
-imports CuPy (`kernels.py` is given it), and it does so at the first use of a CUDA device,
+imports CuPy (`kernels` is given it), and it does so at the first use of a CUDA device,
 never by `import minigrad`.
 """
 

@@ -9,6 +9,8 @@ from minigrad import backend
 from tests import strict
 
 os.environ["MPLBACKEND"] = "Agg"
+# The array code is what is tested; tests/kernels holds the kernels against it.
+os.environ.setdefault("MINIGRAD_KERNELS", "0")
 
 # No deadline: the first call of an operation may be slow. `ci` draws the same examples every time.
 settings.register_profile("dev", deadline=None, max_examples=25)

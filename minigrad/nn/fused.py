@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import kernels
 from minigrad.backend import Array, array_module
 from minigrad.engine import Primitive, Variable, grad, is_grad_enabled, last_edit
 from minigrad.ops.elementwise import sqrt, square
@@ -148,8 +149,14 @@ def batch_normalize_composed(
 @Fused
 def batch_normalize(x, weight, bias, *, moments):
     """γ x̂ + β, where γ and β are shared by the same entries as mean and variance"""
-    moments.standard = standardize.forward(x, moments=moments)
     moments.sums = None
+    normalize = kernels.find("batch_normalize", array_module(x), x.dtype)
+    if normalize and bias is not None and x.size:
+        y, moments.standard, *found = normalize(x, weight, bias, moments.eps)
+        found = (beside(v, x.shape, moments.axes) for v in found)
+        moments.mean, moments.variance, moments.rate = found
+        return y
+    moments.standard = standardize.forward(x, moments=moments)
     return scale_and_shift.forward(moments.standard, weight, bias, axes=moments.axes)
 
 
@@ -159,7 +166,11 @@ def _sums(g, moments):
     They are computed again for another g, and when an array was edited in place since.
     """
     if moments.sums is None or moments.sums[0] is not g or moments.sums[1] != last_edit():
-        of_g = sum_array(g, moments.axes), sum_product(g, moments.standard, moments.axes)
+        batch_sums = kernels.find("batch_sums", array_module(g), g.dtype)
+        of_g = (
+            batch_sums(g, moments.standard) if batch_sums
+            else (sum_array(g, moments.axes), sum_product(g, moments.standard, moments.axes))
+        )  # fmt: skip
         moments.sums = g, last_edit(), *of_g
     return moments.sums[2:]
 
@@ -167,7 +178,10 @@ def _sums(g, moments):
 def _batch_normalize_rule(g, y, x, weight, bias, moments):
     """γ rate (g - mean(g) - x̂ mean(g x̂))"""
     n = x.size // weight.size
-    mean, along = (in_full(beside(v / n, x.shape, moments.axes), x) for v in _sums(g, moments))
+    mean, along = (v / n for v in _sums(g, moments))
+    if batch_slope := kernels.find("batch_slope", array_module(g), g.dtype):
+        return batch_slope(g, moments.standard, weight * moments.rate.ravel(), mean, along)
+    mean, along = (in_full(beside(v, x.shape, moments.axes), x) for v in (mean, along))
     slope = moments.standard * -along
     slope += g
     slope -= mean

@@ -193,8 +193,8 @@ def binary_cross_entropy_with_logits_composed(
 def _bce_with_logits(x, t, *, reduction):
     """max(x, 0) - x t = |x| / 2 + x (½ - t) has no branch"""
     xp = array_module(x)
-    if kernels.has_kernels(xp):
-        return _reduced_array(kernels.cross_entropy(xp, x, t), reduction)
+    if cross_entropy := kernels.find("cross_entropy", xp, x.dtype):
+        return _reduced_array(cross_entropy(x, t), reduction)
     size = xp.abs(x)
     tail = xp.log1p(xp.exp(-size))
     size *= 0.5
@@ -206,8 +206,8 @@ def _bce_with_logits(x, t, *, reduction):
 
 
 def _bce_with_logits_rule(g, y, x, t, reduction):
-    if kernels.has_kernels(array_module(x)):
-        return kernels.cross_entropy_slope(array_module(x), x, t, _each(g, x, reduction))
+    if cross_entropy_slope := kernels.find("cross_entropy_slope", array_module(x), x.dtype):
+        return cross_entropy_slope(x, t, _each(g, x, reduction))
     slope = sigmoid_array(x)
     slope -= t
     slope *= _each(g, x, reduction)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import kernels
 from minigrad.backend import array_module
 from minigrad.engine import Primitive, Variable, primitive
 from minigrad.errors import ArgumentError, DTypeError
@@ -280,6 +281,9 @@ def relu(x):
 
 @Binary
 def _gate(g, y):
+    """g if y > 0, else 0"""
+    if gate := kernels.find("gate", array_module(g), g.dtype):
+        return gate(g, y, 0.0)
     return g * (y > 0)
 
 
@@ -301,6 +305,8 @@ def leaky_relu(x, negative_slope=0.01):
 @primitive
 def _leaky_gate(g, x, *, negative_slope):
     """g if x > 0, else slope · g"""
+    if gate := kernels.find("gate", array_module(g), g.dtype):
+        return gate(g, x, negative_slope)
     slope = array_module(x).multiply(x > 0, 1.0 - negative_slope, dtype=x.dtype)
     slope += negative_slope
     slope *= g

@@ -37,12 +37,12 @@ FORGOTTEN = {"float32": 1e-32, "float64": 1e-302}  # what is less becomes 0
 class Block:
     """Parameters stepped together: flat buffers of their values and state."""
 
-    def __init__(self, params: list[Tensor], states: list[dict[str, Any]]) -> None:
+    def __init__(self, params: list[Tensor], states: list[dict[str, Any]], piece: int) -> None:
         xp, place = array_module(params[0].array), params[0].device
         self.params = params
         self.step = states[0]["step"]
         self.values = xp.concatenate([p.array.ravel() for p in params])
-        self.piece = PIECE if place == CPU else max(PIECE, self.values.size)  # a device has no need
+        self.piece = piece if place == CPU else max(piece, self.values.size)  # a device has no need
         self.scratch: dict[int, Array] = {}  # two arrays of a piece for each worker
         self.buffers = {
             name: xp.concatenate([to_device(s[name], place).ravel() for s in states])
@@ -164,7 +164,11 @@ class Optimizer:
         for p in params:
             steps = self._state(p, group)["step"]
             kinds.setdefault((p.dtype, p.device, steps), []).append(p)
-        return [Block(alike, [self.state[p] for p in alike]) for alike in kinds.values()]
+        blocks = []
+        for alike in kinds.values():
+            piece = SHARED if self.kernel(alike[0].array, group) else PIECE
+            blocks.append(Block(alike, [self.state[p] for p in alike], piece))
+        return blocks
 
     def _state(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         state = self.state.setdefault(p, {"step": 0})
@@ -198,6 +202,10 @@ class Optimizer:
     def buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
         """The names of the arrays kept per entry."""
         raise NotImplementedError
+
+    def kernel(self, w: Array, group: dict[str, Any]) -> Callable | None:
+        """What computes the update in one pass through memory, if there is such a thing."""
+        return None
 
     def update(
         self, w: Array, g: Array, state: dict[str, Array], scratch: Array, t: int, group: dict
@@ -434,12 +442,15 @@ class Adam(Optimizer):
     def buffers(self, group: dict[str, Any]) -> tuple[str, ...]:
         return "exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if group["amsgrad"] else ())
 
+    def kernel(self, w: Array, group: dict[str, Any]) -> Callable | None:
+        return None if group["amsgrad"] else kernels.find("adam", array_module(w), w.dtype)
+
     def update(
         self, w: Array, g: Array, state: dict[str, Array], scratch: Array, t: int, group: dict
     ) -> None:
         xp, m, s = array_module(w), state["exp_avg"], state["exp_avg_sq"]
-        if kernels.has_kernels(xp) and not group["amsgrad"]:
-            kernels.adam(xp, w, g, m, s, group["lr"], group["betas"], group["eps"], t)
+        if adam := self.kernel(w, group):
+            adam(w, g, m, s, group["lr"], group["betas"], group["eps"], t)
             return
         beta_1, beta_2 = group["betas"]
         m *= beta_1

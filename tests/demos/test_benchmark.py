@@ -1,5 +1,6 @@
 """The benchmark measures what it says, and sees when it cannot."""
 
+import importlib.util
 import json
 import math
 import subprocess
@@ -41,6 +42,15 @@ def test_the_first_of_every_chosen_group_has_a_row(quick):
     assert {"minigrad", "threads", "products"} <= set(row)
     assert all(0 < seconds < 1 for times in row.values() for seconds in times)
     assert found["machine"]["NumPy"] == f"NumPy {np.__version__}"
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("numba"), reason="Numba is not installed")
+def test_what_numba_compiles_has_a_column(tmp_path, monkeypatch):
+    monkeypatch.delenv("MINIGRAD_KERNELS", raising=False)
+    printed("benchmark", "--quick", "--only", "adam", "--out", tmp_path)
+    found = json.loads((tmp_path / "benchmark" / "results.json").read_text("utf-8"))
+    (seconds,) = found["seconds"].values()
+    assert {"minigrad", "compiled"} <= set(seconds)
 
 
 def test_growth_is_drawn(tmp_path):

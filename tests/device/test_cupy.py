@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import backend, kernels
+from minigrad import backend
 from minigrad.errors import DeviceError
+from minigrad.kernels import cuda
 from tests import conftest, strict
 
 
@@ -125,8 +126,8 @@ def test_every_method_of_the_stand_in_is_in_cupy_with_its_words(cupy):
 
 def test_cupy_takes_the_kernels(cupy):
     """As far as that goes without a device: their parameters are parsed, their code is not."""
-    for name, (inputs, outputs, _) in kernels.BODIES.items():
-        made = kernels._kernel(cupy, name)
+    for name, (inputs, outputs, _) in cuda.BODIES.items():
+        made = cuda._kernel(cupy, name)
         assert (made.nin, made.nout) == (inputs.count(",") + 1, outputs.count(",") + 1)
 
 

@@ -90,10 +90,9 @@ def scatter(y: Array, w: Array, geometry: ConvGeometry) -> Array:
     Kernel elements less than a stride apart send to different pixels: a block of s × t of them is
     added in one go. Its columns are made when asked for, and added up while they are in the cache.
     """
-    if kernels.has_kernels(array_module(y)):
-        X = _rows(y, geometry) @ _kernels(w, geometry)
-        return kernels.col2im(array_module(y), X, len(y), geometry)
     n, c, (kh, kw) = len(y), w.shape[1], geometry.kernel_size
+    if col2im := kernels.find("col2im", array_module(y), y.dtype):
+        return col2im(_sent(y, w, geometry), n, geometry)
     columns, frame = _columns(y, w, geometry), _frame(y, n, c, geometry)
     patches = _patches(frame, geometry)
     s, t = geometry.stride if c > FEW and geometry.dilation == (1, 1) else (1, 1)
@@ -123,10 +122,11 @@ def products(x: Array, y: Array, geometry: ConvGeometry) -> Array:
 
 def im2col(x: Array, geometry: ConvGeometry) -> Array:
     """X (g, n·oh·ow, kh·kw·c): the patches of x (n, g·c, h, w) as rows."""
-    if kernels.has_kernels(array_module(x)):
-        return kernels.im2col(array_module(x), x, geometry)
     pixels = _pixels(x, geometry)
     g, n, h, v, c = pixels.shape
+    gathered = kernels.find("im2col", array_module(x), x.dtype)
+    if gathered and (c > FEW or kernels.has_kernels(array_module(x))):
+        return gathered(x, geometry)
     rows, length = n * math.prod(geometry.output_size), math.prod(geometry.kernel_size) * c
     if c > FEW:
         frame, (p, q) = pixels, geometry.padding
@@ -171,26 +171,33 @@ def _patches(frame: Array, geometry: ConvGeometry) -> Array:
     )
 
 
+def _sent(y: Array, w: Array, geometry: ConvGeometry) -> Array:
+    """X̄ = Y W; with FEW channels on the processor its columns are in order, not its rows."""
+    Y, W = _rows(y, geometry), _kernels(w, geometry)
+    if w.shape[1] > FEW or kernels.has_kernels(array_module(y)):
+        return Y @ W
+    return (W.swapaxes(1, 2) @ Y.swapaxes(1, 2)).swapaxes(1, 2)
+
+
 def _columns(y: Array, w: Array, geometry: ConvGeometry) -> Callable[[tuple], Array]:
-    """X̄ = Y W as a function: a block of the kernel gives its columns (g, n, oh, ow, …, c).
+    """X̄ as a function: a block of the kernel gives its columns (g, n, oh, ow, …, c).
 
     FEW are made at once.
     """
-    Y, W = _rows(y, geometry), _kernels(w, geometry)
     g, n, c, (oh, ow) = geometry.groups, len(y), w.shape[1], geometry.output_size
+    if c <= FEW:
+        X = _sent(y, w, geometry).reshape(g, n, oh, ow, *geometry.kernel_size, c)
+        return lambda block: X[block]
+    Y, W = _rows(y, geometry), _kernels(w, geometry)
     elements = W.reshape(*W.shape[:2], *geometry.kernel_size, c)
-    if c > FEW:
 
-        def made(block: tuple) -> Array:
-            some = elements[block]
-            size = some.shape[2:]
-            X = Y @ some.reshape(*W.shape[:2], math.prod(size))
-            return X.reshape(g, n, oh, ow, *size)
+    def made(block: tuple) -> Array:
+        some = elements[block]
+        size = some.shape[2:]
+        X = Y @ some.reshape(*W.shape[:2], math.prod(size))
+        return X.reshape(g, n, oh, ow, *size)
 
-        return made
-    X = W.swapaxes(1, 2) @ Y.swapaxes(1, 2)  # Wᵀ Yᵀ
-    X = X.reshape(g, *elements.shape[2:], n, oh, ow).transpose(0, 4, 5, 6, 1, 2, 3)
-    return lambda block: X[block]
+    return made
 
 
 # ---------------------------------------------------------------- arrays as stacks of matrices

@@ -11,7 +11,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from minigrad import kernels
+from minigrad.kernels import cuda
 from minigrad.nn import losses
 from minigrad.ops.conv import im2col
 from minigrad.ops.conv.geometry import ConvGeometry
@@ -41,7 +41,7 @@ def declared(text):
 
 def source(name):
     """The kernel as a C function of pointers to whole arrays, numbers, and how often to loop."""
-    inputs, outputs, body = kernels.BODIES[name]
+    inputs, outputs, body = cuda.BODIES[name]
     arrays = {n for _, kind, n in declared(inputs) if kind == "T"} - SCALARS.get(name, set())
     arrays |= {n for _, _, n in declared(outputs)}
     takes, each = [], []
@@ -68,7 +68,7 @@ def compiled(tmp_path_factory):
     if compiler is None:
         pytest.skip("there is no C++ compiler to try the kernels with")
     folder = tmp_path_factory.mktemp("kernels")
-    (folder / "all.cpp").write_text(HOST + "".join(map(source, kernels.BODIES)))
+    (folder / "all.cpp").write_text(HOST + "".join(map(source, cuda.BODIES)))
     done = subprocess.run(
         [compiler, "-O1", "-shared", "-fPIC", "-Wall", "-o", "all.so", "all.cpp"],
         cwd=folder, capture_output=True, text=True,
@@ -107,9 +107,9 @@ class Kernels:
 
 @pytest.fixture
 def xp(compiled):
-    kernels._kernel.cache_clear()
+    cuda._kernel.cache_clear()
     yield Kernels(compiled)
-    kernels._kernel.cache_clear()
+    cuda._kernel.cache_clear()
 
 
 # ---------------------------------------------------------------- random bits
@@ -119,9 +119,9 @@ def xp(compiled):
 def test_bits_are_those_of_numpys_philox(key, block, n, xp):
     words = np.array([key, 0], np.uint64), np.array([block, 0, 0, 0], np.uint64)
     expected = np.random.Philox(key=words[0], counter=words[1]).random_raw(n)
-    np.testing.assert_array_equal(kernels.random_bits(xp, key, block, n), expected)
-    np.testing.assert_array_equal(kernels.random_bits(np, key, block, n), expected)
-    np.testing.assert_array_equal(kernels.random_bits(library, key, block, n).get(), expected)
+    np.testing.assert_array_equal(cuda.random_bits(xp, key, block, n), expected)
+    np.testing.assert_array_equal(cuda.random_bits(np, key, block, n), expected)
+    np.testing.assert_array_equal(cuda.random_bits(library, key, block, n).get(), expected)
 
 
 # ---------------------------------------------------------------- patches
@@ -140,18 +140,18 @@ GEOMETRIES = [
 def test_patches_are_those_of_the_array_code(geometry, channels, xp):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, channels * geometry.groups, *geometry.input_size))
-    patches = kernels.im2col(xp, x, geometry)
+    patches = cuda.im2col(xp, x, geometry)
     np.testing.assert_array_equal(patches, im2col.im2col(x, geometry))
     # Their sum at each place is the adjoint: ⟨im2col x, X⟩ = ⟨x, col2im X⟩.
     X = rng.standard_normal(patches.shape)
-    back = kernels.col2im(xp, X, len(x), geometry)
+    back = cuda.col2im(xp, X, len(x), geometry)
     w = rng.standard_normal((4 * geometry.groups, channels, *geometry.kernel_size))
     y = rng.standard_normal((2, len(w), *geometry.output_size))
     rows = im2col._rows(y, geometry) @ im2col._kernels(w, geometry)
     assert back.shape == x.shape
     assert np.vdot(patches, X) == pytest.approx(np.vdot(x, back), rel=1e-12)
     np.testing.assert_allclose(
-        kernels.col2im(xp, rows, len(x), geometry), im2col.scatter(y, w, geometry), rtol=1e-12
+        cuda.col2im(xp, rows, len(x), geometry), im2col.scatter(y, w, geometry), rtol=1e-12
     )
 
 
@@ -166,7 +166,7 @@ def test_adam_is_that_of_the_array_code(xp):
     optimizer = Adam([Tensor(w, requires_grad=True)], lr=0.01, betas=(0.8, 0.95), eps=1e-3)
     (group,) = optimizer.param_groups
     optimizer.update(w, g, {"exp_avg": m, "exp_avg_sq": s}, np.empty(9), 3, group)
-    kernels.adam(xp, ours[0], g, ours[1], ours[2], 0.01, (0.8, 0.95), 1e-3, 3)
+    cuda.adam(xp, ours[0], g, ours[1], ours[2], 0.01, (0.8, 0.95), 1e-3, 3)
     for a, b in zip(ours, (w, m, s), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-13)
 
@@ -175,12 +175,12 @@ def test_the_cross_entropy_is_that_of_the_array_code(xp):
     rng = np.random.default_rng(2)
     x, t = np.concatenate([rng.standard_normal(8), [-800.0, 800.0, 0.0]]), rng.random(11)
     loss = losses._bce_with_logits.forward(x, t, reduction="none")
-    np.testing.assert_allclose(kernels.cross_entropy(xp, x, t), loss, rtol=1e-14)
+    np.testing.assert_allclose(cuda.cross_entropy(xp, x, t), loss, rtol=1e-14)
     g = np.asarray(0.3)
     slope = losses._bce_with_logits_rule(g, None, x, t, "sum")
-    np.testing.assert_allclose(kernels.cross_entropy_slope(xp, x, t, g), slope, rtol=1e-14)
+    np.testing.assert_allclose(cuda.cross_entropy_slope(xp, x, t, g), slope, rtol=1e-14)
 
 
 def test_every_kernel_is_tried_here():
     tried = {"philox", "im2col", "col2im", "adam", "cross_entropy", "cross_entropy_slope"}
-    assert set(kernels.BODIES) == tried
+    assert set(cuda.BODIES) == tried

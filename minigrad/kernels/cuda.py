@@ -1,8 +1,7 @@
 r"""What a CUDA device does in one kernel of our own, where array code would take many.
 
-The array code is the specification, and stands where it is used: in `ops/conv/im2col.py`,
-`optim/optimizer.py` and `nn/losses.py`; for the random bits it stands here. CuPy runs that too, but
-starts a kernel for each operation, and reads and writes all of memory in each.
+CuPy runs the array code too, but starts a kernel for each operation, and reads and writes all of
+memory in each. For the random bits the array code stands here.
 
 A kernel here is the body of a loop over the entries i of its outputs, in C, which CuPy compiles
 when it is first called. `T` is the element type; a `raw` array is indexed by hand, in row-major
@@ -145,3 +144,6 @@ def cross_entropy(xp: Any, x: Array, t: Array) -> Array:
 def cross_entropy_slope(xp: Any, x: Array, t: Array, g: Array) -> Array:
     """(σ(x) - t) g, entry by entry."""
     return _kernel(xp, "cross_entropy_slope")(x, t, g)
+
+
+KERNELS = {k.__name__: k for k in (im2col, col2im, adam, cross_entropy, cross_entropy_slope)}
