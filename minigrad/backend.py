@@ -380,8 +380,11 @@ def shared_by(workers: int, each: Callable) -> Iterator[None]:
 
 
 def share_out(function: Callable[[int, int], None]) -> None:
-    """function(i, n) by each worker i of n, at the same time; function(0, 1) if there are none."""
-    workers, each = _sharing.get()
+    """function(i, n) by each worker i of n, at the same time; function(0, 1) if there are none.
+
+    A worker does what it has to do alone.
+    """
+    workers, each = _sharing.get() if _worker.get() is None else (1, map)
     list(each(lambda i: function(i, workers), range(workers)))
 
 

@@ -43,6 +43,7 @@ class Block:
         self.step = states[0]["step"]
         self.values = xp.concatenate([p.array.ravel() for p in params])
         self.piece = piece if place == CPU else max(piece, self.values.size)  # a device has no need
+        self.is_shared = place == CPU and self.values.size >= SHARED
         self.scratch: dict[int, Array] = {}  # two arrays of a piece for each worker
         self.buffers = {
             name: xp.concatenate([to_device(s[name], place).ravel() for s in states])
@@ -180,10 +181,7 @@ class Optimizer:
     def _advance(self, block: Block, group: dict[str, Any]) -> None:
         block.step += 1
         advance = partial(self._advance_share, block, group)
-        if block.values.size < SHARED:
-            advance(0, 1)
-        else:
-            share_out(advance)
+        share_out(advance) if block.is_shared else advance(0, 1)
         for p in block.params:
             self.state[p]["step"] = block.step
         mark_edited(block.values)
