@@ -42,8 +42,10 @@ class Block:
         self.params = params
         self.step = states[0]["step"]
         self.values = xp.concatenate([p.array.ravel() for p in params])
-        self.piece = piece if place == CPU else max(piece, self.values.size)  # a device has no need
-        self.is_shared = place == CPU and self.values.size >= SHARED
+        on_cpu = place == CPU
+        self.piece = piece if on_cpu else max(piece, self.values.size)  # a device has no need
+        self.short = PIECE if on_cpu else self.piece  # such gradients go with their neighbours
+        self.is_shared = on_cpu and self.values.size >= SHARED
         self.scratch: dict[int, Array] = {}  # two arrays of a piece for each worker
         self.buffers = {
             name: xp.concatenate([to_device(s[name], place).ravel() for s in states])
@@ -89,10 +91,10 @@ class Block:
         short: list[Array] = []
         for p in self.params:
             g = p.grad.array.ravel()
-            if short and sum(h.size for h in short) + g.size > self.piece:
+            if short and sum(h.size for h in short) + g.size > self.short:
                 yield array_module(g).concatenate(short)
                 short = []
-            if g.size < self.piece:
+            if g.size < self.short:
                 short.append(g)
             else:
                 yield from (g[i : i + self.piece] for i in range(0, g.size, self.piece))

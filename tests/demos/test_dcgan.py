@@ -52,7 +52,7 @@ def test_draws_its_pictures(quick):
 
 def test_animation_shows_the_first_epoch_closely(quick):
     steps = sorted(int(file.stem.split("_")[1]) for file in (quick[1] / "frames").glob("*.png"))
-    assert steps == [0, 1, 2, 5, 10, 20]  # of two epochs of ten rounds
+    assert steps == [0, 2, 5, 10, 20, 40]  # of two epochs of twenty rounds
     with Image.open(quick[1] / "forming.gif") as animation:
         assert animation.n_frames == len(steps)
 
@@ -221,9 +221,9 @@ def test_refuses_to_resume_another_run(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (("--epochs", "0"), "--epochs, --images, --width, --rate: got 0, 20000, 32, 0.001"),
+        (("--epochs", "0"), "--epochs, --images, --width, --rate: got 0, 28000, 32, 0.002"),
         (("--rate", "-1"), "-1; expected all above 0"),
-        (("--images", "63"), "--images: got 63; expected a batch of 64"),
+        (("--images", "31"), "--images: got 31; expected a batch of 32"),
         (("--device", "tpu"), "got 'tpu'"),
         (("--dataset", "folder"), "got folder without --data-dir"),
         (("--data-dir", "/nowhere"), "missing files in /nowhere"),
