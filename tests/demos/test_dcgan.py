@@ -38,7 +38,7 @@ def test_prints_its_table(quick):
     distance = {name: float(row.group(1)) for name, row in rows.items()}
     assert 0 < 10 * distance["training images"] < distance["samples, G's average"]
     assert rows["training images"].group(2) == "-"
-    assert re.search(r"^20 rounds of 64 images in \d+ seconds, \d+ ms each$", text, re.M)
+    assert re.search(r"^40 rounds of 32 images in \d+ seconds, \d+ ms each$", text, re.M)
 
 
 def test_draws_its_pictures(quick):
