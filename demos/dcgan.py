@@ -85,7 +85,8 @@ def filled(args: argparse.Namespace) -> argparse.Namespace:
     if args.rate is None:
         args.rate = 5e-4 if args.published or not digits else 2e-3
     args.batch = 64 if args.published and digits else 32
-    args.r1 = 0.0 if args.published else R1[not digits]
+    of_digits, of_faces = R1
+    args.r1 = 0.0 if args.published else of_digits if digits else of_faces
     args.tested = 2000 if digits else 500
     if min(args.epochs, args.images, args.width) < 1 or not args.rate > 0:
         raise ArgumentError(

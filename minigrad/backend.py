@@ -366,7 +366,8 @@ def is_first_worker() -> bool:
     return worker is None or worker.number == 0
 
 
-_sharing: ContextVar[tuple[int, Callable]] = ContextVar("sharing", default=(1, map))
+_ALONE = 1, map  # workers, and what sets them to work
+_sharing: ContextVar[tuple[int, Callable]] = ContextVar("sharing", default=_ALONE)
 
 
 @contextlib.contextmanager
@@ -384,7 +385,7 @@ def share_out(function: Callable[[int, int], None]) -> None:
 
     A worker does what it has to do alone.
     """
-    workers, each = _sharing.get() if _worker.get() is None else (1, map)
+    workers, each = _sharing.get() if _worker.get() is None else _ALONE
     list(each(lambda i: function(i, workers), range(workers)))
 
 

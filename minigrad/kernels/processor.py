@@ -75,27 +75,8 @@ def im2col(x: Array, geometry: Any) -> Array:
     c, k = channels // g, geometry.kernel_size
     x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).reshape(n, h, w, g, c)
     X = np.empty((g, n, *geometry.output_size, *k, c), x.dtype)
-    _gather(x, X, *geometry.stride, *geometry.dilation, *geometry.padding)
+    _meet(X, x, False, *geometry.stride, *geometry.dilation, *geometry.padding)
     return X.reshape(g, n * math.prod(geometry.output_size), math.prod(k) * c)
-
-
-@Loop
-def _gather(x, X, s, t, d, e, p, q):
-    groups, images, oh, ow, kh, kw, channels = X.shape
-    for g in range(groups):
-        for n in range(images):
-            for a in range(oh):
-                for b in range(ow):
-                    for i in range(kh):
-                        h = s * a + d * i - p
-                        for j in range(kw):
-                            w = t * b + e * j - q
-                            if 0 <= h < x.shape[1] and 0 <= w < x.shape[2]:
-                                for c in range(channels):
-                                    X[g, n, a, b, i, j, c] = x[n, h, w, g, c]
-                            else:
-                                for c in range(channels):
-                                    X[g, n, a, b, i, j, c] = 0
 
 
 @kernel
@@ -106,15 +87,16 @@ def col2im(X: Array, n: int, geometry: Any) -> Array:
     x = np.zeros((n, h, w, g, c), X.dtype)
     steps = *geometry.stride, *geometry.dilation, *geometry.padding
     if X.flags.c_contiguous:
-        _scatter(X.reshape(g, n, *geometry.output_size, *k, c), x, *steps)
+        _meet(X.reshape(g, n, *geometry.output_size, *k, c), x, True, *steps)
     else:  # the columns are in order: FEW channels
         X = np.ascontiguousarray(X.swapaxes(1, 2))
-        _scatter_columns(X.reshape(g, *k, c, n, *geometry.output_size), x, *steps)
+        _add_columns(X.reshape(g, *k, c, n, *geometry.output_size), x, *steps)
     return x.reshape(n, h, w, g * c).transpose(0, 3, 1, 2)
 
 
 @Loop
-def _scatter(X, x, s, t, d, e, p, q):
+def _meet(X, x, back, s, t, d, e, p, q):
+    """X = the pixels of x that kernel elements meet, and 0 on the frame; or back: x += X"""
     groups, images, oh, ow, kh, kw, channels = X.shape
     for g in range(groups):
         for n in range(images):
@@ -124,13 +106,20 @@ def _scatter(X, x, s, t, d, e, p, q):
                         h = s * a + d * i - p
                         for j in range(kw):
                             w = t * b + e * j - q
-                            if 0 <= h < x.shape[1] and 0 <= w < x.shape[2]:
+                            inside = 0 <= h < x.shape[1] and 0 <= w < x.shape[2]
+                            if inside and back:
                                 for c in range(channels):
                                     x[n, h, w, g, c] += X[g, n, a, b, i, j, c]
+                            elif inside:
+                                for c in range(channels):
+                                    X[g, n, a, b, i, j, c] = x[n, h, w, g, c]
+                            elif not back:
+                                for c in range(channels):
+                                    X[g, n, a, b, i, j, c] = 0
 
 
 @Loop
-def _scatter_columns(X, x, s, t, d, e, p, q):
+def _add_columns(X, x, s, t, d, e, p, q):
     groups, kh, kw, channels, images, oh, ow = X.shape
     for g in range(groups):
         for n in range(images):

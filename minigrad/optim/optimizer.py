@@ -10,7 +10,6 @@ and then an optimiser looks for numbers too small to matter, which would slow do
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -46,7 +45,7 @@ class Block:
         self.piece = piece if on_cpu else max(piece, self.values.size)  # a device has no need
         self.short = PIECE if on_cpu else self.piece  # such gradients go with their neighbours
         self.is_shared = on_cpu and self.values.size >= SHARED
-        self.scratch: dict[int, Array] = {}  # two arrays of a piece for each worker
+        self._scratch: dict[int, Array] = {}
         self.buffers = {
             name: xp.concatenate([to_device(s[name], place).ravel() for s in states])
             for name in states[0]
@@ -72,19 +71,21 @@ class Block:
             )
         )
 
-    def pieces(self, i: int, n: int) -> Iterator[tuple[Array, Array, dict[str, Array], tuple]]:
-        """(values, gradients, state, scratch) of one stretch after the other; share i of n."""
-        scratch = self.scratch.get(i)
-        if scratch is None:
-            size = 2, min(self.piece, self.values.size)
-            scratch = self.scratch[i] = array_module(self.values).empty(size, self.values.dtype)
+    def pieces(self) -> Iterator[tuple[Array, Array, dict[str, Array]]]:
+        """(values, gradients, state) of one stretch after the other."""
         start = 0
-        for number, g in enumerate(self._gradients()):
+        for g in self._gradients():
             part = slice(start, start + g.size)
-            if number % n == i:
-                buffers = {name: buffer[part] for name, buffer in self.buffers.items()}
-                yield self.values[part], g, buffers, (scratch[0, : g.size], scratch[1, : g.size])
+            buffers = {name: buffer[part] for name, buffer in self.buffers.items()}
+            yield self.values[part], g, buffers
             start = part.stop
+
+    def scratch(self, worker: int) -> Array:
+        """Two arrays of a piece, that worker's own."""
+        if worker not in self._scratch:
+            size = 2, min(self.piece, self.values.size)
+            self._scratch[worker] = array_module(self.values).empty(size, self.values.dtype)
+        return self._scratch[worker]
 
     def _gradients(self) -> Iterator[Array]:
         """The gradients as flat pieces: of long ones a part, of short ones several together."""
@@ -182,14 +183,18 @@ class Optimizer:
 
     def _advance(self, block: Block, group: dict[str, Any]) -> None:
         block.step += 1
-        advance = partial(self._advance_share, block, group)
+        pieces = list(block.pieces())
+        advance = lambda i, n: self._advance_pieces(pieces[i::n], block.scratch(i), block, group)
         share_out(advance) if block.is_shared else advance(0, 1)
         for p in block.params:
             self.state[p]["step"] = block.step
         mark_edited(block.values)
 
-    def _advance_share(self, block: Block, group: dict[str, Any], i: int, n: int) -> None:
-        for w, g, state, (spare, scratch) in block.pieces(i, n):
+    def _advance_pieces(
+        self, pieces: list[tuple], scratches: Array, block: Block, group: dict[str, Any]
+    ) -> None:
+        for w, g, state in pieces:
+            spare, scratch = scratches[0, : w.size], scratches[1, : w.size]
             if group["maximize"]:
                 g = -g
             if group["weight_decay"]:

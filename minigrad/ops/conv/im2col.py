@@ -125,7 +125,7 @@ def im2col(x: Array, geometry: ConvGeometry) -> Array:
     pixels = _pixels(x, geometry)
     g, n, h, v, c = pixels.shape
     gathered = kernels.find("im2col", array_module(x), x.dtype)
-    if gathered and (c > FEW or kernels.has_kernels(array_module(x))):
+    if gathered and _are_rows(c, x):
         return gathered(x, geometry)
     rows, length = n * math.prod(geometry.output_size), math.prod(geometry.kernel_size) * c
     if c > FEW:
@@ -171,10 +171,15 @@ def _patches(frame: Array, geometry: ConvGeometry) -> Array:
     )
 
 
+def _are_rows(c: int, like: Array) -> bool:
+    """Whether patches are in order in memory by rows; of FEW channels columns are, but for CUDA."""
+    return c > FEW or kernels.has_kernels(array_module(like))
+
+
 def _sent(y: Array, w: Array, geometry: ConvGeometry) -> Array:
-    """X̄ = Y W; with FEW channels on the processor its columns are in order, not its rows."""
+    """X̄ = Y W"""
     Y, W = _rows(y, geometry), _kernels(w, geometry)
-    if w.shape[1] > FEW or kernels.has_kernels(array_module(y)):
+    if _are_rows(w.shape[1], y):
         return Y @ W
     return (W.swapaxes(1, 2) @ Y.swapaxes(1, 2)).swapaxes(1, 2)
 
