@@ -369,11 +369,9 @@ def _sweep(
         given = list(totals.values())
         nodes = history(outputs)
         ends = set(inputs or ())
-        between = None if inputs is None else _computed_from(ends, nodes)
+        nodes, wanted = (nodes, None) if inputs is None else _computed_from(ends, nodes)
         while nodes:
             y = nodes.pop()
-            if between is not None and y not in between:
-                continue
             g = totals.get(y) if y in ends else totals.pop(y, None)
             if g is None:
                 continue
@@ -382,7 +380,7 @@ def _sweep(
             for i, x in enumerate(y.inputs):
                 if not isinstance(x, Variable) or not x.requires_grad:
                     continue
-                if between is None or x in between or x in ends:
+                if wanted is None or x in wanted:
                     gᵢ = y.primitive.rules[i](g, y, *y.inputs, **y.params)
                     a, b = gᵢ.array, x.array
                     if a.shape != b.shape or a.dtype is not b.dtype or type(a) is not type(b):
@@ -399,13 +397,18 @@ def _sweep(
     return found
 
 
-def _computed_from(ends: set[Variable], nodes: Iterable[Variable]) -> set[Variable]:
-    """Those of `nodes` (earliest first) that depend on one of `ends`."""
-    found = set()
+def _computed_from(
+    ends: set[Variable], nodes: Iterable[Variable]
+) -> tuple[list[Variable], set[Variable]]:
+    """Those of `nodes` (earliest first) that depend on one of `ends`; the set of both."""
+    found, wanted = [], set(ends)
     for y in nodes:
-        if any(x in found or x in ends for x in y.inputs if isinstance(x, Variable)):
-            found.add(y)
-    return found
+        for x in y.inputs:
+            if isinstance(x, Variable) and x in wanted:
+                found.append(y)
+                wanted.add(y)
+                break
+    return found, wanted
 
 
 def _give_own_memory(found: dict[Variable, Variable], given: Iterable[Variable]) -> None:

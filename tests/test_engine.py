@@ -250,6 +250,15 @@ def test_graph_is_freed_by_a_sweep_and_a_second_one_says_so():
         (y * 2.0).backward()
 
 
+def test_a_sweep_frees_what_it_walked_and_no_more():
+    """Back to h by one sweep, and from there by another, as a model cut in two is trained."""
+    x = leaf(3.0)
+    h = x * x
+    (dh,) = grad(h * 5.0, h)
+    h.backward(dh)
+    assert x.grad.item() == 5 * 2 * 3
+
+
 def test_retained_graph_can_be_swept_again():
     x = leaf(2.0)
     y = x * x

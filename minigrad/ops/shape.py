@@ -140,7 +140,7 @@ def keep_dims(y: Variable, shape: Shape, dim: Dim) -> Variable:
 
 def spread(y: Variable, shape: Shape, dim: Dim) -> Variable:
     """A reduction of an array of `shape` over `dim`, repeated to that shape: the adjoint of sum."""
-    return broadcast_to(keep_dims(y, shape, dim), shape=shape)
+    return broadcast_to(y if dim is None else keep_dims(y, shape, dim), shape=shape)
 
 
 # ---------------------------------------------------------------- rearranging
