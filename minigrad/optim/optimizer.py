@@ -34,31 +34,37 @@ FORGOTTEN = {"float32": 1e-32, "float64": 1e-302}  # what is less becomes 0
 
 
 class Block:
-    """Parameters stepped together: flat buffers of their values and state."""
+    """Parameters stepped together: flat buffers of their values and state.
+
+    All are in one array: for 4 MB and more NumPy asks the system for large pages of memory.
+    """
 
     def __init__(self, params: list[Tensor], states: list[dict[str, Any]], piece: int) -> None:
         xp, place = array_module(params[0].array), params[0].device
         self.params = params
         self.step = states[0]["step"]
-        self.values = xp.concatenate([p.array.ravel() for p in params])
+        names = [name for name in states[0] if name != "step"]
+        size = sum(p.array.size for p in params)
+        self.memory = xp.empty((1 + len(names), size), params[0].dtype)
+        self.values, *buffers = self.memory
+        self.buffers = dict(zip(names, buffers, strict=True))
         on_cpu = place == CPU
-        self.piece = piece if on_cpu else max(piece, self.values.size)  # a device has no need
+        self.piece = piece if on_cpu else max(piece, size)  # a device has no need
         self.short = PIECE if on_cpu else self.piece  # such gradients go with their neighbours
-        self.is_shared = on_cpu and self.values.size >= SHARED
+        self.is_shared = on_cpu and size >= SHARED
         self._scratch: dict[int, Array] = {}
-        self.buffers = {
-            name: xp.concatenate([to_device(s[name], place).ravel() for s in states])
-            for name in states[0]
-            if name != "step"
-        }
         start = 0
         for p, state in zip(params, states, strict=True):
             stretch = slice(start, start + p.array.size)
-            shape = p.array.shape
-            p.array = self.values[stretch].reshape(shape)
+            p.array = self._moved(p.array, self.values[stretch])
             for name, buffer in self.buffers.items():
-                state[name] = buffer[stretch].reshape(shape)
+                state[name] = self._moved(to_device(state[name], place), buffer[stretch])
             start = stretch.stop
+
+    @staticmethod
+    def _moved(array: Array, place: Array) -> Array:
+        place[:] = array.ravel()
+        return place.reshape(array.shape)
 
     def still_holds(self, params: list[Tensor], buffers: tuple[str, ...]) -> bool:
         """Whether it has just these, and nobody has given one of the parameters another array."""
@@ -66,7 +72,7 @@ class Block:
             len(params) == len(self.params)
             and self.buffers.keys() >= {*buffers}
             and all(
-                p is q and p.array.base is self.values
+                p is q and p.array.base is self.memory
                 for p, q in zip(params, self.params, strict=True)
             )
         )
