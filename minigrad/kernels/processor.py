@@ -19,6 +19,9 @@ import numpy as np
 
 Array = Any
 
+LINE = 16  # numbers of float32 that come into the cache together
+LANES = 128  # sums that are taken side by side: several fill a register, and none waits for itself
+FACTORS = 512  # numbers from 1 to 2 whose product is taken: it is below 2¹⁰²⁴, as float64 must be
 STRETCH = 64  # terms that float32 adds one after the other; the sums of stretches are in float64
 
 
@@ -138,6 +141,28 @@ def _add_columns(X, x, s, t, d, e, p, q):
 
 
 @kernel
+def turned_plus(x: Array, b: Array) -> Array:
+    """y = xᵀ + b: x (m, n), and b (m,) for each row of y (n, m)."""
+    y = np.empty(x.shape[::-1], x.dtype)
+    _turned_plus(x, b, y)
+    return y
+
+
+@Loop
+def _turned_plus(x, b, y):
+    """Written line by line of the cache, and read from so many rows at once"""
+    m, n = x.shape
+    for start in range(0, m, LINE):
+        for i in range(n):
+            if start + LINE <= m:
+                for j in range(start, start + LINE):
+                    y[i, j] = x[j, i] + b[j]
+            else:
+                for j in range(start, m):
+                    y[i, j] = x[j, i] + b[j]
+
+
+@kernel
 def adam(
     w: Array, g: Array, m: Array, s: Array, lr: float, betas: tuple, eps: float, t: int
 ) -> None:
@@ -183,36 +208,47 @@ def _gate(y, g, x, slope):
 
 
 @kernel
-def cross_entropy(x: Array, t: Array) -> Array:
-    """-t ln σ(x) - (1 - t) ln(1 - σ(x)), entry by entry; the functions are NumPy's."""
+def cross_entropy_sum(x: Array, t: Array) -> Array:
+    """-Σ t ln σ(x) + (1 - t) ln(1 - σ(x)); the exponentials are NumPy's."""
     y = np.abs(x, out=np.empty_like(x))
     np.exp(np.negative(y, out=y), out=y)
-    np.log1p(y, out=y)
-    _cross_entropy(*_in_order(y, x, t), x.dtype.type(0.5))
-    return y
+    total = np.zeros(1)
+    _cross_entropy_sum(*_in_order(y, x, t), x.dtype.type(0.5), total)
+    return x.dtype.type(total[0])
 
 
 @Loop
-def _cross_entropy(y, x, t, half):
-    for i in range(y.size):
-        y[i] += x[i] * (half - t[i]) + abs(x[i]) * half
+def _cross_entropy_sum(y, x, t, half, total):
+    """Σ x (½ - t) + |x| / 2 + ln(1 + y): a sum of logarithms is the logarithm of a product"""
+    for start in range(0, x.size, FACTORS * LANES):
+        sums, products = np.zeros(LANES), np.ones(LANES)
+        for first in range(start, min(start + FACTORS * LANES, x.size), LANES):
+            stretch = slice(first, first + LANES)
+            of_x, of_t, of_y = x[stretch], t[stretch], y[stretch]
+            for i in range(of_x.size):
+                sums[i] += of_x[i] * (half - of_t[i]) + abs(of_x[i]) * half
+                products[i] *= 1.0 + of_y[i]
+        for i in range(LANES):
+            total[0] += sums[i] + math.log(products[i])
 
 
 @kernel
 def cross_entropy_slope(x: Array, t: Array, g: Array) -> Array:
-    """(σ(x) - t) g, entry by entry."""
+    """(σ(x) - t) g, entry by entry, or with one g for all."""
     y = np.negative(x, out=np.empty_like(x))
     with np.errstate(over="ignore"):
         np.exp(y, out=y)
-    _cross_entropy_slope(*_in_order(y, t), x.dtype.type(1))
-    y *= g
+    one = x.dtype.type(1)
+    _cross_entropy_slope(*_in_order(y, t), one, one if g.ndim else x.dtype.type(g))
+    if g.ndim:
+        y *= g
     return y
 
 
 @Loop
-def _cross_entropy_slope(y, t, one):
+def _cross_entropy_slope(y, t, one, g):
     for i in range(y.size):
-        y[i] = one / (one + y[i]) - t[i]
+        y[i] = (one / (one + y[i]) - t[i]) * g
 
 
 # ---------------------------------------------------------------- batch normalisation

@@ -193,6 +193,10 @@ def binary_cross_entropy_with_logits_composed(
 def _bce_with_logits(x, t, *, reduction):
     """max(x, 0) - x t = |x| / 2 + x (½ - t) has no branch"""
     xp = array_module(x)
+    cross_entropy_sum = kernels.find("cross_entropy_sum", xp, x.dtype)
+    if cross_entropy_sum and reduction != "none":
+        total = cross_entropy_sum(x, t)
+        return total / x.size if reduction == "mean" else total
     if cross_entropy := kernels.find("cross_entropy", xp, x.dtype):
         return _reduced_array(cross_entropy(x, t), reduction)
     size = xp.abs(x)
