@@ -25,6 +25,7 @@ from typing import Any
 
 from minigrad.backend import Array, array_module, device_of, memory_owner
 from minigrad.errors import DeviceError, DTypeError, GraphError, ShapeError
+from minigrad.watching import current, watchers
 
 # ---------------------------------------------------------------- whether the graph is recorded
 
@@ -67,36 +68,31 @@ class enable_grad(set_grad_enabled):
         super().__init__(True)
 
 
-# ---------------------------------------------------------------- who looks on
+# ---------------------------------------------------------------- what rules share
 
-_watcher: ContextVar[Any] = ContextVar("watcher", default=None)
-_watchers: list = []  # those of all threads: while there are none, nobody is asked for
-
-
-def watch(watcher: Any) -> Any:
-    """From now on, in this thread, tell `watcher` what is computed; None: nobody.
-
-    `watcher.made(y, op, inputs, params)` comes after each output, of operations inside rules too,
-    and `watcher.flowed(y, i, g, gᵢ, total)` after a rule turned the g of y into the gᵢ of input i,
-    where the gradients so far add up to `total`. Either may raise. Returns who was told before.
-    """
-    before = _watcher.get()
-    if before in _watchers:
-        _watchers.remove(before)
-    if watcher is not None:
-        _watchers.append(watcher)
-    _watcher.set(watcher)
-    return before
+_shared: ContextVar[dict | None] = ContextVar("shared", default=None)
 
 
-@contextlib.contextmanager
-def watched_by(watcher: Any) -> Iterator[Any]:
-    """Within it, in this thread, `watcher` is told what is computed."""
-    before = watch(watcher)
-    try:
-        yield watcher
-    finally:
-        watch(before)
+class _Sharing:
+    """Within it the rules of a node share what they compute: in a dict, to be cleared for each."""
+
+    def __enter__(self) -> dict:
+        self._token = _shared.set(found := {})
+        return found
+
+    def __exit__(self, *error: object) -> None:
+        _shared.reset(self._token)
+
+
+def once(function: Callable[..., Any], *args: Any) -> Any:
+    """function(*args), computed once for all rules of a node, none of which may change it."""
+    found = _shared.get()
+    if found is None:
+        return function(*args)
+    key = function, *map(id, args)
+    if key not in found:
+        found[key] = function(*args), args  # while these live, nothing else has their ids
+    return found[key][0]
 
 
 # ---------------------------------------------------------------- variables and primitives
@@ -248,7 +244,7 @@ class Primitive:
         else:
             y.requires_grad = False
             y.primitive, y.inputs, y.params = None, (), _NO_PARAMS
-        if _watchers and (watcher := _watcher.get()) is not None:
+        if watchers and (watcher := current.get()) is not None:
             watcher.made(y, self, inputs, params)
         return y
 
@@ -362,8 +358,8 @@ def _sweep(
     """∂(Σ ⟨gradient, output⟩)/∂x for each x in `inputs`, or for each leaf if that is None."""
     totals: dict[Variable, Variable] = {}  # what has reached each variable so far: Σ of its gᵢ
     starts = [_incoming(y, g) for y, g in zip(outputs, gradients, strict=True)]
-    watcher = _watcher.get()
-    with set_grad_enabled(create_graph):
+    watcher = current.get()
+    with set_grad_enabled(create_graph), _Sharing() as shared:
         for y, g in zip(outputs, starts, strict=True):
             totals[y] = totals[y] + g if y in totals else g
         given = list(totals.values())
@@ -389,6 +385,7 @@ def _sweep(
                     totals[x] = total = gᵢ if reached is None else reached + gᵢ
                     if watcher is not None:
                         watcher.flowed(y, i, g, gᵢ, total)
+            shared.clear()
             if not retain_graph:
                 y.inputs, y.params = (), _NO_PARAMS  # freed; `history` says so to the next sweep
     found = totals if inputs is None else {x: totals[x] for x in inputs if x in totals}
@@ -471,11 +468,6 @@ def _check_gradient(y: Variable, i: int, x: Variable, g: Variable) -> None:
 # stamp: owner's id → (weak reference that forgets it, the edit's birth).
 _edits: dict[int, tuple[weakref.ref, int]] = {}
 _last_edit = 0
-
-
-def last_edit() -> int:
-    """The birth of the latest edit in place: another number means that there has been one since."""
-    return _last_edit
 
 
 def mark_edited(array: Array) -> None:

@@ -20,9 +20,10 @@ import numpy as np
 
 from minigrad import engine
 from minigrad.backend import array_module
-from minigrad.engine import Primitive, Variable, history, watch, watched_by
+from minigrad.engine import Primitive, Variable, history
 from minigrad.errors import NonFiniteError
 from minigrad.nn.module import Module
+from minigrad.watching import watch, watched_by
 
 Names = Mapping[Variable, str]
 _NO_NAMES: Names = {}

@@ -11,7 +11,7 @@ import pytest
 
 from minigrad import Tensor, enable_grad, is_grad_enabled, no_grad, primitive, tensor
 from minigrad import set_grad_enabled as recording
-from minigrad.engine import grad, history
+from minigrad.engine import grad, history, once
 from minigrad.errors import DTypeError, GraphError, ShapeError
 
 
@@ -235,6 +235,49 @@ def test_a_gradient_that_was_given_out_stays_as_it_is():
     first = x.grad
     (x * x).backward()
     assert (first.item(), x.grad.item()) == (4.0, 8.0)
+
+
+# ---------------------------------------------------------------- what rules share
+
+
+@pytest.fixture
+def costly():
+    """A primitive whose two rules ask for the same number, and the list of when it was computed."""
+    computed = []
+
+    def twice(g):
+        computed.append(g)
+        return 2.0 * g
+
+    @primitive
+    def double_sum(a, b):
+        return 2.0 * (a + b)
+
+    rule = lambda g, y, a, b: tensor(once(twice, g.array))
+    double_sum.vjp(rule, rule)
+    return double_sum, computed
+
+
+def test_rules_of_a_node_compute_once_what_both_need(costly):
+    double_sum, computed = costly
+    a, b = leaf(1.0), leaf(2.0)
+    y = double_sum(double_sum(a, b), b)
+    found = grad(y, [a, b], retain_graph=True)
+    assert [g.item() for g in found] == [4.0, 6.0] and len(computed) == 2  # once for each node
+
+
+def test_what_rules_share_ends_with_the_sweep(costly):
+    double_sum, computed = costly
+    a, g = leaf(1.0), leaf(1.0).detach()
+    y = double_sum(a, a)
+    assert grad(y, a, g, retain_graph=True)[0].item() == 4.0
+    g.array[...] = 3.0  # behind the back of everybody
+    assert grad(y, a, g, retain_graph=True)[0].item() == 12.0
+    assert len(computed) == 2
+    double_sum.vjp(lambda g, y, a, b: 1 / 0, None)
+    with pytest.raises(ZeroDivisionError):
+        grad(y, a)
+    assert once(list, "") is not once(list, "")
 
 
 # ---------------------------------------------------------------- freeing the graph

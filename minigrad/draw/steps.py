@@ -10,9 +10,10 @@ import numpy as np
 
 from minigrad.backend import CPU, to_device
 from minigrad.draw.diagram import named
-from minigrad.engine import Primitive, Variable, grad, history, watched_by
+from minigrad.engine import Primitive, Variable, grad, history
 from minigrad.nn.module import Module
 from minigrad.ops.arguments import check_tensors
+from minigrad.watching import watched_by
 
 FEW = 6  # so many numbers are written out
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.backend import Array, array_module
-from minigrad.engine import Primitive, Variable, grad, is_grad_enabled, last_edit
+from minigrad.engine import Primitive, Variable, grad, is_grad_enabled, once
 from minigrad.ops.elementwise import sqrt, square
 from minigrad.ops.reduction import mean
 from minigrad.ops.shape import STRETCH, in_full, reshape, sum_array
@@ -49,10 +49,10 @@ class Moments:
     """What a normalisation measures on its input: mean, variance, and rate = 1/√(variance + eps).
 
     The entries along `axes` share them. The forward function fills them in, for its rule; batch
-    norm also leaves x̂ = `standard` here, and its rules share their `sums`.
+    norm also leaves x̂ = `standard` here.
     """
 
-    __slots__ = ("axes", "eps", "mean", "rate", "standard", "sums", "variance")
+    __slots__ = ("axes", "eps", "mean", "rate", "standard", "variance")
 
     def __init__(self, axes: tuple[int, ...], eps: float) -> None:
         self.axes = axes
@@ -149,7 +149,6 @@ def batch_normalize_composed(
 @Fused
 def batch_normalize(x, weight, bias, *, moments):
     """γ x̂ + β, where γ and β are shared by the same entries as mean and variance"""
-    moments.sums = None
     normalize = kernels.find("batch_normalize", array_module(x), x.dtype)
     if normalize and bias is not None and x.size:
         y, moments.standard, *found = normalize(x, weight, bias, moments.eps)
@@ -161,24 +160,16 @@ def batch_normalize(x, weight, bias, *, moments):
 
 
 def _sums(g, moments):
-    """Σ g and Σ g x̂: all three rules ask for them, one after the other.
-
-    They are computed again for another g, and when an array was edited in place since.
-    """
-    if moments.sums is None or moments.sums[0] is not g or moments.sums[1] != last_edit():
-        batch_sums = kernels.find("batch_sums", array_module(g), g.dtype)
-        of_g = (
-            batch_sums(g, moments.standard) if batch_sums
-            else (sum_array(g, moments.axes), sum_product(g, moments.standard, moments.axes))
-        )  # fmt: skip
-        moments.sums = g, last_edit(), *of_g
-    return moments.sums[2:]
+    """Σ g and Σ g x̂"""
+    if batch_sums := kernels.find("batch_sums", array_module(g), g.dtype):
+        return batch_sums(g, moments.standard)
+    return sum_array(g, moments.axes), sum_product(g, moments.standard, moments.axes)
 
 
 def _batch_normalize_rule(g, y, x, weight, bias, moments):
     """γ rate (g - mean(g) - x̂ mean(g x̂))"""
     n = x.size // weight.size
-    mean, along = (v / n for v in _sums(g, moments))
+    mean, along = (v / n for v in once(_sums, g, moments))
     if batch_slope := kernels.find("batch_slope", array_module(g), g.dtype):
         return batch_slope(g, moments.standard, weight * moments.rate.ravel(), mean, along)
     mean, along = (in_full(beside(v, x.shape, moments.axes), x) for v in (mean, along))
@@ -192,6 +183,6 @@ def _batch_normalize_rule(g, y, x, weight, bias, moments):
 batch_normalize.vjp_of(
     batch_normalize_composed,
     _batch_normalize_rule,
-    lambda g, y, x, weight, bias, moments: _sums(g, moments)[1],
-    lambda g, y, x, weight, bias, moments: _sums(g, moments)[0],
+    lambda g, y, x, weight, bias, moments: once(_sums, g, moments)[1],
+    lambda g, y, x, weight, bias, moments: once(_sums, g, moments)[0],
 )

@@ -7,7 +7,8 @@ layer on patches, with a dense layer's derivatives:
     Y = X Wᵀ,        X̄ = Y W,        W̄ = Yᵀ X.
 
 A row of X̄ is what an output pixel sends to its patch; where patches overlap, col2im adds. With
-groups there are so many X, Y and W, in stacks, and the products are of stacks.
+groups there are so many X, Y and W, in stacks, and the products are of stacks. Both rules of a
+transposed convolution want the patches of the incoming gradient: they are gathered once.
 
 At stride 1 a convolution is also the transpose of one from y's size to x's, with the kernel turned
 by 180°. So there is a choice of the image that goes in patches: that with fewer channels does.
@@ -23,6 +24,7 @@ from itertools import product
 
 from minigrad import kernels
 from minigrad.backend import Array, array_module
+from minigrad.engine import once
 from minigrad.ops.conv.geometry import ConvGeometry
 
 FEW = 4  # channels of a group up to which that is faster
@@ -78,7 +80,7 @@ def turn(w: Array, geometry: ConvGeometry) -> Array:
 
 def gather(x: Array, w: Array, geometry: ConvGeometry) -> Array:
     """Y = X Wᵀ"""
-    Y = im2col(x, geometry) @ _kernels(w, geometry).swapaxes(1, 2)  # X Wᵀ
+    Y = once(im2col, x, geometry) @ _kernels(w, geometry).swapaxes(1, 2)  # X Wᵀ
     g, n, (oh, ow), o = geometry.groups, len(x), geometry.output_size, len(w)
     y = Y.reshape(g, n, oh, ow, o // g).transpose(1, 2, 3, 0, 4).reshape(n, oh, ow, o)
     return y.transpose(0, 3, 1, 2)
@@ -106,7 +108,7 @@ def scatter(y: Array, w: Array, geometry: ConvGeometry) -> Array:
 
 def products(x: Array, y: Array, geometry: ConvGeometry) -> Array:
     """W̄ = Yᵀ X; with FEW channels image by image, so that it stays in the cache."""
-    X, Y = im2col(x, geometry), _rows(y, geometry)
+    X, Y = once(im2col, x, geometry), _rows(y, geometry)
     if X.flags.c_contiguous:
         W = Y.swapaxes(1, 2) @ X
     else:  # Xᵀ is the one in order: W̄ᵀ = Σ Xᵀ Y

@@ -12,7 +12,7 @@ from minigrad import Tensor
 from minigrad.engine import grad, history
 from minigrad.errors import ArgumentError, DTypeError, ShapeError
 from minigrad.gradcheck import check_grads
-from minigrad.ops.conv import matrix, primitives, stretched
+from minigrad.ops.conv import im2col, matrix, primitives, stretched
 from minigrad.ops.conv.geometry import ConvGeometry
 from minigrad.ops.conv.primitives import (
     LOWERINGS,
@@ -47,6 +47,19 @@ def inputs_of(primitive, problem=PROBLEM, seed: int = 0) -> list[Tensor]:
 
 
 # ---------------------------------------------------------------- derivatives
+
+
+def test_both_rules_of_a_transposed_convolution_gather_the_patches_of_g_once(monkeypatch):
+    gathered = []
+    monkeypatch.setattr(
+        im2col, "im2col", lambda x, g, f=im2col.im2col: (gathered.append(x), f(x, g))[1]
+    )
+    x, w, y = tensors()
+    image = conv_transpose2d(y, w, geometry=EVERYTHING)
+    grad(image, [y, w], x, retain_graph=True)
+    assert len(gathered) == 1 and gathered[0] is x.array
+    grad(image, [y, w], x)
+    assert len(gathered) == 2
 
 
 @by_lowering
