@@ -48,6 +48,28 @@ def memory_owner(x: Array) -> Array:
     return x
 
 
+def memory_order(x: Array) -> tuple[int, ...]:
+    """The axes of x, those of the longest steps in memory first."""
+    return tuple(sorted(range(x.ndim), key=lambda i: -x.strides[i]))
+
+
+def flattened(x: Array, order: tuple[int, ...]) -> Array:
+    """The entries of x as a vector, its axes taken in this order; if it is that of x, a view."""
+    return x.transpose(order).ravel()
+
+
+def shaped(vector: Array, shape: tuple[int, ...], order: tuple[int, ...]) -> Array:
+    """The inverse of `flattened`: a view of the vector, of this shape."""
+    x = vector.reshape([shape[i] for i in order])
+    return x.transpose(sorted(range(len(order)), key=order.__getitem__))
+
+
+def moved(x: Array, vector: Array, order: tuple[int, ...]) -> Array:
+    """x with its entries in that vector, in this order."""
+    vector[:] = flattened(x, order)
+    return shaped(vector, x.shape, order)
+
+
 def keep_freed_memory() -> None:
     """Let the C library keep the memory of freed arrays for the next ones, up to 62 MB.
 

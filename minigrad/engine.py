@@ -417,7 +417,7 @@ def _give_own_memory(found: dict[Variable, Variable], given: Iterable[Variable])
     taken = {id(g.array) for g in given}
     for x, g in found.items():
         if id(g.array) in taken or getattr(g.array, "base", None) is not None:
-            found[x] = g = x.family(g.array.copy())
+            found[x] = g = x.family(g.array.copy("K"))
         taken.add(id(g.array))
 
 

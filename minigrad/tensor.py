@@ -185,7 +185,7 @@ class Tensor(InPlace):
     def __deepcopy__(self, memo: dict) -> "Tensor":
         if self.primitive is not None:
             raise GraphError("deepcopy: the tensor is part of a graph. Use .detach() first")
-        twin = memo[id(self)] = type(self)(self.array.copy(), self.requires_grad)
+        twin = memo[id(self)] = type(self)(self.array.copy("K"), self.requires_grad)
         twin.grad = None if self.grad is None else self.grad.detach().clone()
         return twin
 

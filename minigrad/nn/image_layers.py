@@ -54,8 +54,9 @@ class Convolution(Module):
         self.lowering = lowering
         channels = in_channels, out_channels
         first, second = channels if self.transposed else channels[::-1]
-        shape = first, second // groups, *self.kernel_size
-        self.weight = Parameter(empty(*shape, device=device, dtype=dtype))
+        # in memory the kernels lie side by side, as the columns of the matrix in ops/conv/im2col.py
+        weight = empty(*self.kernel_size, second // groups, first, device=device, dtype=dtype)
+        self.weight = Parameter(weight.permute(3, 2, 0, 1))
         self.bias = Parameter(empty(out_channels, device=device, dtype=dtype)) if bias else None
         self.reset_parameters(generator)
 

@@ -18,7 +18,10 @@ from minigrad.backend import (
     CPU,
     Array,
     array_module,
+    flattened,
     keep_freed_memory,
+    memory_order,
+    moved,
     share_out,
     to_device,
 )
@@ -36,35 +39,32 @@ FORGOTTEN = {"float32": 1e-32, "float64": 1e-302}  # what is less becomes 0
 class Block:
     """Parameters stepped together: flat buffers of their values and state.
 
-    All are in one array: for 4 MB and more NumPy asks the system for large pages of memory.
+    All are in one array: for 4 MB and more NumPy asks the system for large pages of memory. There
+    each parameter keeps its order of axes.
     """
 
     def __init__(self, params: list[Tensor], states: list[dict[str, Any]], piece: int) -> None:
         xp, place = array_module(params[0].array), params[0].device
         self.params = params
+        self.orders = [memory_order(p.array) for p in params]
         self.step = states[0]["step"]
         names = [name for name in states[0] if name != "step"]
         size = sum(p.array.size for p in params)
         self.memory = xp.empty((1 + len(names), size), params[0].dtype)
-        self.values, *buffers = self.memory
-        self.buffers = dict(zip(names, buffers, strict=True))
+        self.values = self.memory[0]
+        self.buffers = {name: self.memory[i] for i, name in enumerate(names, start=1)}
         on_cpu = place == CPU
         self.piece = piece if on_cpu else max(piece, size)  # a device has no need
         self.short = PIECE if on_cpu else self.piece  # such gradients go with their neighbours
         self.is_shared = on_cpu and size >= SHARED
         self._scratch: dict[int, Array] = {}
         start = 0
-        for p, state in zip(params, states, strict=True):
+        for p, state, order in zip(params, states, self.orders, strict=True):
             stretch = slice(start, start + p.array.size)
-            p.array = self._moved(p.array, self.values[stretch])
+            p.array = moved(p.array, self.values[stretch], order)
             for name, buffer in self.buffers.items():
-                state[name] = self._moved(to_device(state[name], place), buffer[stretch])
+                state[name] = moved(to_device(state[name], place), buffer[stretch], order)
             start = stretch.stop
-
-    @staticmethod
-    def _moved(array: Array, place: Array) -> Array:
-        place[:] = array.ravel()
-        return place.reshape(array.shape)
 
     def still_holds(self, params: list[Tensor], buffers: tuple[str, ...]) -> bool:
         """Whether it has just these, and nobody has given one of the parameters another array."""
@@ -96,8 +96,8 @@ class Block:
     def _gradients(self) -> Iterator[Array]:
         """The gradients as flat pieces: of long ones a part, of short ones several together."""
         short: list[Array] = []
-        for p in self.params:
-            g = p.grad.array.ravel()
+        for p, order in zip(self.params, self.orders, strict=True):
+            g = flattened(p.grad.array, order)
             if short and sum(h.size for h in short) + g.size > self.short:
                 yield array_module(g).concatenate(short)
                 short = []

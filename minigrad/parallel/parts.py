@@ -4,7 +4,14 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
-from minigrad.backend import Array, array_module, as_worker, default_generator
+from minigrad.backend import (
+    Array,
+    array_module,
+    as_worker,
+    default_generator,
+    memory_order,
+    shaped,
+)
 from minigrad.engine import Variable, grad
 from minigrad.errors import ArgumentError, ShapeError
 from minigrad.nn.module import Module
@@ -114,7 +121,7 @@ class FlatGradient:
             for dtype, size in sizes.items()
         }
         self.stretches = [
-            self.buffers[p.dtype][place].reshape(p.array.shape)
+            shaped(self.buffers[p.dtype][place], p.array.shape, memory_order(p.array))
             for p, place in zip(parameters, places, strict=True)
         ]
 

@@ -25,7 +25,17 @@ from typing import Any
 import numpy as np
 
 from minigrad import errors
-from minigrad.backend import CPU, Array, Device, device_of, nccl_sum, processors, to_device
+from minigrad.backend import (
+    CPU,
+    Array,
+    Device,
+    device_of,
+    flattened,
+    memory_order,
+    nccl_sum,
+    processors,
+    to_device,
+)
 from minigrad.creation import tensor
 from minigrad.errors import ArgumentError, WorkerError
 from minigrad.nn.module import Module
@@ -154,10 +164,15 @@ class Ranks:
         self._world.Allreduce(MPI.IN_PLACE, buffer)
 
     def check(self, parameters: Iterable[Tensor]) -> str:
-        """The hash of the parameters' bytes. Raises WorkerError unless it is that of all ranks."""
+        """The hash of the parameters as they are in memory.
+
+        Raises WorkerError unless it is that of all ranks.
+        """
         found = hashlib.blake2b(digest_size=16)
         for p in parameters:
-            found.update(np.ascontiguousarray(to_device(p.array, CPU)))
+            order = memory_order(p.array)
+            found.update(bytes(order))
+            found.update(flattened(to_device(p.array, CPU), order))
         hashes = self._world.allgather(found.hexdigest())
         different = [rank for rank, other in enumerate(hashes) if other != hashes[0]]
         self._failed_together = bool(different)

@@ -11,6 +11,9 @@ from minigrad import Tensor, nn
 from minigrad.errors import ArgumentError, ShapeError
 from minigrad.gradcheck import check_grads
 from minigrad.nn import functional as F
+from minigrad.ops.conv import im2col
+from minigrad.ops.conv.geometry import ConvGeometry
+from minigrad.parallel import Threads
 from tests.nn.image_cases import wave
 
 # What PyTorch 2.13 prints.
@@ -338,3 +341,24 @@ def test_what_is_refused(call, error, message):
     with pytest.raises(error) as caught:
         call()
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d, nn.ConvTranspose2d])
+def test_kernels_stay_side_by_side_in_memory(layer):
+    """The matrix of a convolution is a view of its weight, in training too; so is its gradient."""
+    model = layer(6, 8, (4, 3), 2, groups=2)
+    x, geometry = mg.randn(4, 6, 9, 9), ConvGeometry.direct((9, 9), (4, 3), 2, groups=2)
+    model.load_state_dict(layer(6, 8, (4, 3), 2, groups=2).state_dict())
+    model = copy.deepcopy(model)
+    adam = mg.optim.Adam(model.parameters())
+    for workers in (1, 2):
+        with Threads(workers) as threads:
+            model.zero_grad()
+            threads.backward(lambda x: model(x).square().mean(), (x,), model.parameters())
+        adam.step()
+        for w in (model.weight.array, adam.state[model.weight]["exp_avg"]):
+            assert np.shares_memory(w, im2col._kernels(w, geometry))
+        assert model.weight.grad.array.strides == model.weight.array.strides
+    model.zero_grad()
+    model(x).sum().backward()
+    assert model.weight.grad.array.strides == model.weight.array.strides

@@ -111,6 +111,29 @@ def test_pieces_meet_without_a_seam():
     np.testing.assert_array_equal(whole.detach().numpy(), joined)
 
 
+@pytest.mark.parametrize("make", ALGORITHMS)
+def test_parameters_keep_their_order_in_memory(make):
+    """They may have any, and their gradients another; all of it is as if it were in order."""
+    draw = np.random.default_rng(0).standard_normal
+    a, b = draw((2, 3, 4)), draw((3, 2))
+    plain = [mg.tensor(x, requires_grad=True) for x in (a, b)]
+    moved = [a.transpose(1, 2, 0).copy().transpose(2, 0, 1), b.T.copy().T]
+    moved = [mg.Tensor(x, requires_grad=True) for x in moved]
+    strides = [p.array.strides for p in moved]
+    optimizers = make(plain), make(moved)
+    for order in ("C", "F", "K"):
+        for p, q in zip(plain, moved, strict=True):
+            g = draw(p.shape)
+            p.grad, q.grad = mg.tensor(g), mg.Tensor(g.copy(order))
+        for optimizer in optimizers:
+            optimizer.step()
+    for p, q in zip(plain, moved, strict=True):
+        np.testing.assert_array_equal(p.detach().numpy(), q.detach().numpy())
+        for name, buffer in optimizers[1].state[q].items():
+            np.testing.assert_array_equal(buffer, optimizers[0].state[p][name])
+    assert [p.array.strides for p in moved] == strides
+
+
 def test_groups_have_options_of_their_own():
     a, b = start(1.0, 1.0, 1.0), start(1.0, 1.0, 1.0)
     optimizer = optim.SGD([{"params": [a]}, {"params": b, "lr": 0.0}], lr=0.1)

@@ -107,16 +107,17 @@ def scatter(y: Array, w: Array, geometry: ConvGeometry) -> Array:
 
 
 def products(x: Array, y: Array, geometry: ConvGeometry) -> Array:
-    """W̄ = Yᵀ X; with FEW channels image by image, so that it stays in the cache."""
+    """W̄ᵀ = Xᵀ Y; with FEW channels image by image, so that it stays in the cache."""
     X, Y = once(im2col, x, geometry), _rows(y, geometry)
+    Xᵀ = X.swapaxes(1, 2)
     if X.flags.c_contiguous:
-        W = Y.swapaxes(1, 2) @ X
-    else:  # Xᵀ is the one in order: W̄ᵀ = Σ Xᵀ Y
-        (g, rows, length), n = X.shape, len(x)
-        Xᵀ = X.swapaxes(1, 2).reshape(g, length, n, rows // n).swapaxes(1, 2)
-        W = (Xᵀ @ Y.reshape(g, n, rows // n, -1)).sum(1).swapaxes(1, 2)
-    (kh, kw), c = geometry.kernel_size, x.shape[1] // geometry.groups
-    return W.reshape(y.shape[1], kh, kw, c).transpose(0, 3, 1, 2)
+        Wᵀ = Xᵀ @ Y
+    else:
+        (g, length, rows), n = Xᵀ.shape, len(x)
+        Xᵀ = Xᵀ.reshape(g, length, n, rows // n).swapaxes(1, 2)
+        Wᵀ = (Xᵀ @ Y.reshape(g, n, rows // n, -1)).sum(1)
+    Wᵀ = Wᵀ.swapaxes(0, 1).reshape(*geometry.kernel_size, -1, y.shape[1])
+    return Wᵀ.transpose(3, 2, 0, 1)
 
 
 # ---------------------------------------------------------------- patches
@@ -224,6 +225,7 @@ def _rows(y: Array, geometry: ConvGeometry) -> Array:
 
 
 def _kernels(w: Array, geometry: ConvGeometry) -> Array:
-    """W (g, o, kh·kw·c) of w (g·o, c, kh, kw)."""
+    """W (g, o, kh·kw·c) of w (g·o, c, kh, kw); a view if in memory the kernels lie side by side."""
     (o, c, kh, kw), g = w.shape, geometry.groups
-    return w.transpose(0, 2, 3, 1).reshape(g, o // g, kh * kw * c)
+    Wᵀ = w.reshape(g, o // g, c, kh, kw).transpose(0, 3, 4, 2, 1).reshape(g, kh * kw * c, o // g)
+    return Wᵀ.swapaxes(1, 2)
