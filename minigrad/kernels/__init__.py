@@ -2,8 +2,8 @@ r"""Loops of our own, where array code would go through memory many times.
 
 An operation on arrays reads and writes all of memory, and the next one does so again; a loop does
 everything to an entry while it is there. The array code is the specification, and stands where it
-is used: in `ops/conv/im2col.py`, `ops/elementwise.py`, `nn/fused.py`, `nn/losses.py` and
-`optim/optimizer.py`. In its place comes a kernel, if there is one:
+is used: in `ops/linear.py`, `ops/conv/im2col.py`, `ops/elementwise.py`, `nn/fused.py`,
+`nn/losses.py` and `optim/`. In its place comes a kernel, if there is one:
 
 - for arrays on a CUDA device, one of `cuda.py`, which CuPy compiles;
 - for float32 on the processor, one of `processor.py`, if Numba is there to compile it. What is in

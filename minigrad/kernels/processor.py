@@ -181,6 +181,18 @@ def _adam(w, g, m, s, beta_1, beta_2, of_g, of_square, eps, rate):
         w[i] -= m[i] / (math.sqrt(s[i]) + eps) * rate
 
 
+@kernel
+def forget(a: Array, least: float) -> None:
+    """a ← 0 where |a| < least."""
+    _forget(a, a.dtype.type(least))
+
+
+@Loop
+def _forget(a, least):
+    for i in range(a.size):
+        a[i] = 0 if abs(a[i]) < least else a[i]
+
+
 def _in_order(y: Array, *others: Array) -> tuple[Array, ...]:
     """Arrays of one shape as vectors, the entries of all in the order that y has in memory."""
     others = (a if a.strides == y.strides else _copied(a, y) for a in others)

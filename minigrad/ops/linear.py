@@ -93,11 +93,11 @@ FEW_ROWS = 64  # up to so many NumPy turns a matrix quickly
 def _affine(x, weight, bias):
     """y = x Wᵀ + b, or (W xᵀ)ᵀ + b: a BLAS is quicker if the matrix with fewer rows comes second"""
     n, (m, terms) = len(x), weight.shape
-    turned_plus = kernels.find("turned_plus", array_module(x), x.dtype)
-    if 2 * n <= m and terms >= 128 and array_module(x) is np and (turned_plus or n <= FEW_ROWS):
-        if turned_plus:
+    if 2 * n <= m and terms >= 128 and array_module(x) is np:
+        if turned_plus := kernels.find("turned_plus", np, x.dtype):
             return turned_plus(weight @ x.T, bias)
-        return np.add((weight @ x.T).T, bias, out=np.empty((n, m), x.dtype))
+        if n <= FEW_ROWS:
+            return np.add((weight @ x.T).T, bias, out=np.empty((n, m), x.dtype))
     y = x @ weight.T
     y += bias
     return y

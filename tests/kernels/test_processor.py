@@ -16,7 +16,7 @@ from minigrad.nn import functional, losses
 from minigrad.ops import elementwise, linear
 from minigrad.ops.conv import im2col
 from minigrad.ops.conv.geometry import ConvGeometry
-from minigrad.optim import Adam, optimizer
+from minigrad.optim import Adam, block
 from minigrad.parallel import Threads
 from models.gan import DCGAN
 from tests.ops.conv.cases import geometries
@@ -92,7 +92,7 @@ def test_a_loop_is_compiled_also_where_nothing_can_be_kept(monkeypatch):
 def test_every_kernel_is_tried_here():
     shared = {"im2col", "col2im", "adam", "cross_entropy_slope"}
     of_batch_norm = {"batch_normalize", "batch_sums", "batch_slope"}
-    own = {"turned_plus", "gate", "cross_entropy_sum", *of_batch_norm}
+    own = {"turned_plus", "forget", "gate", "cross_entropy_sum", *of_batch_norm}
     assert set(processor.KERNELS) == shared | own
     assert set(cuda.KERNELS) == shared | {"cross_entropy"}
 
@@ -188,7 +188,7 @@ def test_dense_layers_of_few_rows(n, fan_in, fan_out, order):
         np.testing.assert_allclose(y, exact, atol=1e-4)
 
 
-@pytest.mark.parametrize("size", [1, 1000, 2 * optimizer.SHARED + 7])
+@pytest.mark.parametrize("size", [1, 1000, 2 * block.SHARED + 7])
 def test_adam_to_the_last_bit(size):
     def trained():
         w = mg.tensor(random(size), requires_grad=True)
@@ -202,6 +202,19 @@ def test_adam_to_the_last_bit(size):
 
     for a, b in zip(*both_ways(trained), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_forgotten():
+    a = np.array([2e-32, -2e-32, 5e-33, -5e-33, 1e-45, -0.0, 1.0, np.inf, np.nan], np.float32)
+
+    def kept():
+        x = a.copy()
+        block.forget_traces(x, np.empty_like(x))
+        return x
+
+    found, expected = both_ways(kept)
+    np.testing.assert_array_equal(found, expected)
+    assert (found[2:6] == 0).all() and (found[:2] != 0).all()
 
 
 # ---------------------------------------------------------------- batch normalisation

@@ -97,7 +97,7 @@ def test_a_parameter_moves_as_if_alone(make):
 
 def test_pieces_meet_without_a_seam():
     """A parameter longer than what is updated at a time moves as its parts do."""
-    n = 3 * (optim.optimizer.PIECE // 2)
+    n = 3 * (optim.block.PIECE // 2)
     values = np.random.default_rng(0).standard_normal(n)
     whole = mg.tensor(values, requires_grad=True)
     parts = [mg.tensor(part, requires_grad=True) for part in np.split(values, 3)]
@@ -229,12 +229,12 @@ def test_what_gets_no_gradient_any_more_ends_at_zero(make):
 
 def test_only_next_to_nothing_is_forgotten():
     """A weight or an average above 1e-32 stays, to the bit, and so does what is no number."""
-    n = optim.optimizer.PIECE + 6
+    n = optim.block.PIECE + 6
     values = np.tile(np.array([2e-32, -2e-32, 5e-33, -5e-33, 1e-20, np.nan], np.float32), n)[:n]
     w = mg.tensor(values, requires_grad=True)
     optimizer = optim.SGD([w], lr=0.1)
     w.grad = mg.zeros(n)
-    for _ in range(optim.optimizer.FORGET_EVERY - 1):
+    for _ in range(optim.block.FORGET_EVERY - 1):
         optimizer.step()
     np.testing.assert_array_equal(w.detach().numpy(), values)
     optimizer.step()

@@ -207,7 +207,7 @@ def test_training_with_workers_stops_at_a_loss_that_is_no_number():
 
 def test_a_step_is_shared_out():
     """Both workers step, each some pieces, and it is the step of one, to the last bit."""
-    n = 3 * optim.optimizer.SHARED
+    n = 3 * optim.block.SHARED
 
     def stepped(workers):
         w = nn.Parameter(mg.randn(n, generator=mg.Generator().manual_seed(0)))
