@@ -35,10 +35,8 @@ class Block:
         self.memory = xp.empty((1 + len(names), size), params[0].dtype)
         self.values = self.memory[0]
         self.buffers = {name: self.memory[i] for i, name in enumerate(names, start=1)}
-        on_cpu = place == CPU
-        self.piece = piece if on_cpu else max(piece, size)  # a device has no need
-        self.short = PIECE if on_cpu else self.piece  # such gradients go with their neighbours
-        self.is_shared = on_cpu and size >= SHARED
+        self.is_shared = place == CPU and size >= SHARED
+        self.piece = piece if place == CPU else max(piece, size)  # a device has no need of several
         self._scratch: dict[int, Array] = {}
         start = 0
         for p, state, order in zip(params, states, self.orders, strict=True):
@@ -46,6 +44,13 @@ class Block:
             p.array = moved(p.array, self.values[stretch], order)
             for name, buffer in self.buffers.items():
                 state[name] = moved(to_device(state[name], place), buffer[stretch], order)
+            start = stretch.stop
+        self._pieces = []
+        start = 0
+        for whose, part in self._cut(self.piece, PIECE if place == CPU else self.piece):
+            stretch = slice(start, start + part.stop - part.start)
+            state = {name: buffer[stretch] for name, buffer in self.buffers.items()}
+            self._pieces.append((self.values[stretch], state, whose, part))
             start = stretch.stop
 
     def still_holds(self, params: list[Tensor], buffers: tuple[str, ...]) -> bool:
@@ -61,12 +66,12 @@ class Block:
 
     def pieces(self) -> Iterator[tuple[Array, Array, dict[str, Array]]]:
         """(values, gradients, state) of one stretch after the other."""
-        start = 0
-        for g in self._gradients():
-            part = slice(start, start + g.size)
-            buffers = {name: buffer[part] for name, buffer in self.buffers.items()}
-            yield self.values[part], g, buffers
-            start = part.stop
+        each = zip(self.params, self.orders, strict=True)
+        gradients = [flattened(p.grad.array, order) for p, order in each]
+        for values, state, whose, part in self._pieces:
+            found = gradients[whose]
+            g = found[0] if len(found) == 1 else array_module(values).concatenate(found)
+            yield values, g[part], state
 
     def scratch(self, worker: int) -> Array:
         """Two arrays of a piece, that worker's own."""
@@ -75,20 +80,17 @@ class Block:
             self._scratch[worker] = array_module(self.values).empty(size, self.values.dtype)
         return self._scratch[worker]
 
-    def _gradients(self) -> Iterator[Array]:
-        """The gradients as flat pieces: of long ones a part, of short ones several together."""
-        short: list[Array] = []
-        for p, order in zip(self.params, self.orders, strict=True):
-            g = flattened(p.grad.array, order)
-            if short and sum(h.size for h in short) + g.size > self.short:
-                yield array_module(g).concatenate(short)
-                short = []
-            if g.size < self.short:
-                short.append(g)
-            else:
-                yield from (g[i : i + self.piece] for i in range(0, g.size, self.piece))
-        if short:
-            yield array_module(self.values).concatenate(short)
+    def _cut(self, piece: int, short: int) -> Iterator[tuple[slice, slice]]:
+        """The parameters that make a piece, and a part of them: short ones are taken together."""
+        sizes = [p.array.size for p in self.params]
+        first = 0
+        while first < len(sizes):
+            size, last = sizes[first], first + 1
+            while last < len(sizes) and size + sizes[last] <= short:
+                size, last = size + sizes[last], last + 1
+            for start in range(0, size, piece):
+                yield slice(first, last), slice(start, min(start + piece, size))
+            first = last
 
 
 def forget_traces(a: Array, scratch: Array) -> None:
