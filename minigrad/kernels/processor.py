@@ -220,47 +220,47 @@ def _gate(y, g, x, slope):
 
 
 @kernel
-def cross_entropy_sum(x: Array, t: Array) -> Array:
-    """-Σ t ln σ(x) + (1 - t) ln(1 - σ(x)); the exponentials are NumPy's."""
+def bernoulli_tail(x: Array) -> Array:
+    """e^-|x|, of which the loss and its slope are made; the exponential is NumPy's."""
     y = np.abs(x, out=np.empty_like(x))
-    np.exp(np.negative(y, out=y), out=y)
+    return np.exp(np.negative(y, out=y), out=y)
+
+
+@kernel
+def bernoulli_sum(x: Array, t: Array, tail: Array) -> Array:
+    """-Σ t ln σ(x) + (1 - t) ln(1 - σ(x))"""
     total = np.zeros(1)
-    _cross_entropy_sum(*_in_order(y, x, t), x.dtype.type(0.5), total)
+    _bernoulli_sum(*_in_order(tail, x, t), x.dtype.type(0.5), total)
     return x.dtype.type(total[0])
 
 
 @Loop
-def _cross_entropy_sum(y, x, t, half, total):
-    """Σ x (½ - t) + |x| / 2 + ln(1 + y): a sum of logarithms is the logarithm of a product"""
+def _bernoulli_sum(tail, x, t, half, total):
+    """Σ x (½ - t) + |x| / 2 + ln(1 + tail): a sum of logarithms is the logarithm of a product"""
     for start in range(0, x.size, FACTORS * LANES):
         sums, products = np.zeros(LANES), np.ones(LANES)
         for first in range(start, min(start + FACTORS * LANES, x.size), LANES):
             stretch = slice(first, first + LANES)
-            of_x, of_t, of_y = x[stretch], t[stretch], y[stretch]
+            of_x, of_t, of_tail = x[stretch], t[stretch], tail[stretch]
             for i in range(of_x.size):
                 sums[i] += of_x[i] * (half - of_t[i]) + abs(of_x[i]) * half
-                products[i] *= 1.0 + of_y[i]
+                products[i] *= 1.0 + of_tail[i]
         for i in range(LANES):
             total[0] += sums[i] + math.log(products[i])
 
 
 @kernel
-def cross_entropy_slope(x: Array, t: Array, g: Array) -> Array:
-    """(σ(x) - t) g, entry by entry, or with one g for all."""
-    y = np.negative(x, out=np.empty_like(x))
-    with np.errstate(over="ignore"):
-        np.exp(y, out=y)
-    one = x.dtype.type(1)
-    _cross_entropy_slope(*_in_order(y, t), one, one if g.ndim else x.dtype.type(g))
-    if g.ndim:
-        y *= g
+def bernoulli_slope(x: Array, t: Array, tail: Array, g: float) -> Array:
+    """(σ(x) - t) g, entry by entry; σ(x) is 1 or, for x < 0, the tail, divided by 1 + tail."""
+    y = np.empty_like(tail)
+    _bernoulli_slope(*_in_order(y, x, t, tail), x.dtype.type(1), x.dtype.type(g))
     return y
 
 
 @Loop
-def _cross_entropy_slope(y, t, one, g):
+def _bernoulli_slope(y, x, t, tail, one, g):
     for i in range(y.size):
-        y[i] = (one / (one + y[i]) - t[i]) * g
+        y[i] = ((tail[i] if x[i] < 0 else one) / (one + tail[i]) - t[i]) * g
 
 
 # ---------------------------------------------------------------- batch normalisation

@@ -171,7 +171,8 @@ def binary_cross_entropy_with_logits(
     op = "binary_cross_entropy_with_logits"
     _check_pair(op, input, target, reduction)
     if weight is None and pos_weight is None:
-        return _bce_with_logits(input, target, reduction=reduction)
+        tail = _tail(input.array, reduction)
+        return _bce_with_logits(input, target, reduction=reduction, tail=tail)
     _check_weight(op, "weight", weight, input)
     _check_weight(op, "pos_weight", pos_weight, input)
     return binary_cross_entropy_with_logits_composed(
@@ -189,40 +190,50 @@ def binary_cross_entropy_with_logits_composed(
     return _reduced(loss if weight is None else loss * weight, reduction)
 
 
+def _tail(x: Array, reduction: str) -> Array | None:
+    """e^-|x|, where there are kernels that make a sum of losses of it, and their slope."""
+    bernoulli_tail = kernels.find("bernoulli_tail", array_module(x), x.dtype)
+    return bernoulli_tail(x) if bernoulli_tail and reduction != "none" else None
+
+
 @Fused
-def _bce_with_logits(x, t, *, reduction):
+def _bce_with_logits(x, t, *, reduction, tail=None):
     """max(x, 0) - x t = |x| / 2 + x (½ - t) has no branch"""
     xp = array_module(x)
-    cross_entropy_sum = kernels.find("cross_entropy_sum", xp, x.dtype)
-    if cross_entropy_sum and reduction != "none":
-        total = cross_entropy_sum(x, t)
+    if tail is not None:
+        total = kernels.find("bernoulli_sum", xp, x.dtype)(x, t, tail)
         return total / x.size if reduction == "mean" else total
     if cross_entropy := kernels.find("cross_entropy", xp, x.dtype):
         return _reduced_array(cross_entropy(x, t), reduction)
     size = xp.abs(x)
-    tail = xp.log1p(xp.exp(-size))
+    curve = xp.log1p(xp.exp(-size))
     size *= 0.5
     loss = 0.5 - t
     loss *= x
     loss += size
-    loss += tail
+    loss += curve
     return _reduced_array(loss, reduction)
 
 
-def _bce_with_logits_rule(g, y, x, t, reduction):
-    if cross_entropy_slope := kernels.find("cross_entropy_slope", array_module(x), x.dtype):
-        return cross_entropy_slope(x, t, _each(g, x, reduction))
+def _bce_with_logits_rule(g, y, x, t, reduction, tail=None):
+    xp, each = array_module(x), _each(g, x, reduction)
+    if tail is not None:
+        return kernels.find("bernoulli_slope", xp, x.dtype)(x, t, tail, each)
+    if cross_entropy_slope := kernels.find("cross_entropy_slope", xp, x.dtype):
+        return cross_entropy_slope(x, t, each)
     slope = sigmoid_array(x)
     slope -= t
-    slope *= _each(g, x, reduction)
+    slope *= each
     return slope
 
 
 _bce_with_logits.name = "binary_cross_entropy_with_logits"
 _bce_with_logits.vjp_of(
-    binary_cross_entropy_with_logits_composed,
+    lambda x, t, reduction, tail: binary_cross_entropy_with_logits_composed(
+        x, t, reduction=reduction
+    ),
     _bce_with_logits_rule,
-    lambda g, y, x, t, reduction: -_each(g, x, reduction) * x,
+    lambda g, y, x, t, reduction, tail: -_each(g, x, reduction) * x,
 )
 
 
