@@ -35,8 +35,9 @@ class Block:
         self.memory = xp.empty((1 + len(names), size), params[0].dtype)
         self.values = self.memory[0]
         self.buffers = {name: self.memory[i] for i, name in enumerate(names, start=1)}
-        self.is_shared = place == CPU and size >= SHARED
-        self.piece = piece if place == CPU else max(piece, size)  # a device has no need of several
+        on_cpu = place == CPU
+        self.is_shared = on_cpu and size >= SHARED
+        self.piece = piece if on_cpu else max(piece, size)  # a device has no need of several
         self._scratch: dict[int, Array] = {}
         start = 0
         for p, state, order in zip(params, states, self.orders, strict=True):
@@ -47,7 +48,7 @@ class Block:
             start = stretch.stop
         self._pieces = []
         start = 0
-        for whose, part in self._cut(self.piece, PIECE if place == CPU else self.piece):
+        for whose, part in self._cut(PIECE if on_cpu else self.piece):
             stretch = slice(start, start + part.stop - part.start)
             state = {name: buffer[stretch] for name, buffer in self.buffers.items()}
             self._pieces.append((self.values[stretch], state, whose, part))
@@ -80,16 +81,16 @@ class Block:
             self._scratch[worker] = array_module(self.values).empty(size, self.values.dtype)
         return self._scratch[worker]
 
-    def _cut(self, piece: int, short: int) -> Iterator[tuple[slice, slice]]:
-        """The parameters that make a piece, and a part of them: short ones are taken together."""
+    def _cut(self, short: int) -> Iterator[tuple[slice, slice]]:
+        """The parameters that make a piece, and the part of them; short ones are taken together."""
         sizes = [p.array.size for p in self.params]
         first = 0
         while first < len(sizes):
             size, last = sizes[first], first + 1
             while last < len(sizes) and size + sizes[last] <= short:
                 size, last = size + sizes[last], last + 1
-            for start in range(0, size, piece):
-                yield slice(first, last), slice(start, min(start + piece, size))
+            for start in range(0, size, self.piece):
+                yield slice(first, last), slice(start, min(start + self.piece, size))
             first = last
 
 
